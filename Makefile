@@ -1,0 +1,89 @@
+# Two commands are enough: `make demo` and `make test`. Each one sets up .venv first, and that only once.
+# Works with GNU make 3.81 (macOS) and newer; needs Python 3.11 or newer. Name another one by `make demo PYTHON=…`.
+
+DEMO_SECONDS ?= 60
+PYTEST_ARGS  ?= -n 2 --dist loadfile --cov
+PACKAGES     := shared functions tests
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.watchkeeper-is-installed
+PIP   := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
+LOCK  := env -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv --no-config --quiet pip compile pyproject.toml \
+         --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --custom-compile-command "make lock" \
+         $(if $(UPGRADE),--upgrade)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format schemas lock setup clean
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+demo: $(STAMP) ## Run the whole pipeline on this machine for DEMO_SECONDS (60), then show what it saw
+	$(BIN)/watchkeeper demo --seconds $(DEMO_SECONDS)
+
+test: lint ## Everything that CI checks: lint, types, imports, tests, coverage of the core
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP) ## Rules, formatting, types and who may import whom, without the tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(STAMP) ## Format the code, and mend what can be mended without thought
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+schemas: $(STAMP) ## Write the JSON Schemas of every topic anew
+	$(BIN)/python -m watchkeeper.schemas
+
+# Each file is held to the versions of those before it, so that all of them agree. Pins stay unless UPGRADE=1.
+lock: $(BIN)/uv ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1 takes newer versions)
+	$(LOCK) -o requirements/dev.txt   --extra local --extra dev
+	$(LOCK) -o requirements/local.txt --extra local -c requirements/dev.txt
+	$(LOCK) -o requirements/aws.txt   --extra aws   -c requirements/dev.txt
+	$(LOCK) -o requirements/azure.txt --extra azure -c requirements/dev.txt -c requirements/aws.txt
+	$(LOCK) -o requirements/infra.txt --extra infra -c requirements/dev.txt -c requirements/aws.txt -c requirements/azure.txt
+
+setup: $(STAMP) ## Make .venv and install everything into it; the others do it by themselves
+
+clean: ## Remove what was built, cached or measured; .venv stays (rm -r .venv is safe at any time)
+	rm -rf build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find $(PACKAGES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- set-up ---------------------------------------------------------------------------------------------------------
+
+$(STAMP): pyproject.toml requirements/dev.txt
+	@$(MAKE_VENV)
+	@echo "watchkeeper: installing the pinned packages into $(VENV); this takes about a minute, once"
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(BIN)/uv:
+	@$(MAKE_VENV)
+	@$(PIP) install uv
+
+# The user's PYTHON if given, else the first one that is new enough. A .venv that works is kept, one that does not is
+# made anew.
+define MAKE_VENV
+set -e; \
+new_enough='import sys; sys.exit(sys.version_info < (3, 11))'; \
+if $(BIN)/python -c "$$new_enough" 2>/dev/null && $(BIN)/python -m pip --version >/dev/null 2>&1; then exit 0; fi; \
+found=; \
+for candidate in $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.14 python); do \
+	if "$$candidate" -c "$$new_enough" 2>/dev/null; then found=$$candidate; break; fi; \
+done; \
+if [ -z "$$found" ]; then \
+	echo "watchkeeper: needs Python 3.11 or newer; found $$($(or $(PYTHON),python3) --version 2>/dev/null || echo none)." >&2; \
+	echo "Install one, or name it: make $(or $(MAKECMDGOALS),demo) PYTHON=/path/to/python3.13" >&2; \
+	exit 1; \
+fi; \
+if ! "$$found" -c 'import ensurepip, venv' 2>/dev/null; then \
+	echo "watchkeeper: $$found cannot make virtual environments (Debian and Ubuntu: apt install python3-venv)." >&2; \
+	exit 1; \
+fi; \
+echo "watchkeeper: making $(VENV) with $$("$$found" --version)"; \
+"$$found" -m venv --clear $(VENV)
+endef

@@ -1,0 +1,52 @@
+"""Receivers from settings: `console`, `webhook=https://…`, `file=/path`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from watchkeeper.errors import ConfigError
+from watchkeeper.knowledge.problems import did_you_mean, quote
+from watchkeeper.ports import Receiver
+from watchkeeper_adapters.address import address_of
+from watchkeeper_adapters.receivers import ConsoleReceiver, FileReceiver, WebhookReceiver
+
+KINDS = ("console", "file", "webhook")
+USAGE = "write console, webhook=https://host/path or file=/path"
+
+
+def open_receivers(specs: Iterable[str], *, webhook_secret: str = "") -> dict[str, Receiver]:
+    """The receivers of a list of settings by their names, as `Ports` takes them; one given twice is there once."""
+    receivers = (open_receiver(spec, webhook_secret=webhook_secret) for spec in specs)
+    return {receiver.name: receiver for receiver in receivers}
+
+
+def open_receiver(spec: str, *, webhook_secret: str = "") -> Receiver:
+    """The receiver that a setting asks for. Its name is made from the setting and keeps what is pending for it.
+
+    ConfigError: unknown kind, no URL or path, or a path in a directory that is not there. It never repeats a URL.
+    """
+    kind, given, target = (part.strip() for part in spec.partition("="))
+    if kind.startswith(("http://", "https://")):
+        raise ConfigError(f"a receiver is given as a bare address; {USAGE}")
+    if kind not in KINDS:
+        raise ConfigError(f"unknown receiver {quote(kind)}{did_you_mean(kind, KINDS)}; {USAGE}")
+    if kind == "console":
+        if given:
+            raise ConfigError(f"receiver console takes no value; {USAGE}")
+        return ConsoleReceiver()
+    if not target:
+        raise ConfigError(f"receiver {kind} is given without {'a URL' if kind == 'webhook' else 'a path'}; {USAGE}")
+    if kind == "webhook":
+        host = address_of(target, "receiver webhook").host
+        return WebhookReceiver(_name(kind, host, target), target, secret=webhook_secret)
+    path = Path(target).absolute()
+    if path.is_dir() or not path.parent.is_dir():
+        raise ConfigError(f"receiver file: {str(path)!r} is not a file in a directory that is there")
+    return FileReceiver(path, _name(kind, path.stem, str(path)))
+
+
+def _name(kind: str, of: str, whole: str) -> str:
+    """A name that tells receivers of one kind apart, and tells nothing of a secret in the URL."""
+    return f"{kind}-{of}-{hashlib.sha256(whole.encode()).hexdigest()[:6]}"

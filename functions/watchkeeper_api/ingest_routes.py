@@ -1,0 +1,70 @@
+"""Readings come in: JSON for now and for later, and CSV. 202 is said when what was accepted is durable."""
+
+import uuid
+from http import HTTPStatus
+
+from fastapi import APIRouter, Request, Response
+
+from watchkeeper.outcome import RawMessage
+from watchkeeper.topology import BATCH_DATA_INGESTION, IOT_DATA_INGESTION, Topic
+from watchkeeper_api.answers import as_json, documented, json_of, taking, text_of
+from watchkeeper_api.bodies import check_type, read_body
+from watchkeeper_api.call import Admitted, Call
+from watchkeeper_api.refusals import RefusedError
+from watchkeeper_api.schemas import IngestAnswer, ReadingsIn, RejectedReading
+
+LISTED_REJECTIONS = 1_000
+LONGEST_KEY = 200
+
+router = APIRouter(tags=["ingest"])
+_json_body = taking(json_of(ReadingsIn), "A reading, a list of readings, or `{readings: […]}`.")
+_csv_body = taking(text_of("text/csv"), "UTF-8; columns `device`, `ts`, `site`, `tag.<name>`; any other is a metric.")
+_answers = documented(
+    json_of(IngestAnswer),
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    status=HTTPStatus.ACCEPTED,
+)
+
+
+@router.post("/ingest/realtime", status_code=202, responses=_answers, openapi_extra=_json_body)
+async def ingest_realtime(request: Request, call: Admitted) -> Response:
+    """Take readings that have just been made."""
+    return await _take(request, call, IOT_DATA_INGESTION, "application/json", "json")
+
+
+@router.post("/ingest/batch", status_code=202, responses=_answers, openapi_extra=_json_body)
+async def ingest_batch(request: Request, call: Admitted) -> Response:
+    """Take readings that were collected before they are sent."""
+    return await _take(request, call, BATCH_DATA_INGESTION, "application/json", "json")
+
+
+@router.post("/ingest/csv", status_code=202, responses=_answers, openapi_extra=_csv_body)
+async def ingest_csv(request: Request, call: Admitted) -> Response:
+    """Take a table of readings, a row each."""
+    return await _take(request, call, BATCH_DATA_INGESTION, "text/csv", "csv")
+
+
+async def _take(request: Request, call: Call, topic: Topic, media_type: str, form: str) -> Response:
+    check_type(request, media_type)
+    key = _idempotency_key(request)
+    body = await read_body(request, call.backend.limits.max_body_bytes)
+    message = RawMessage(body, call.backend.clock(), call.tenant, format=form, request=key)
+    receipt = await call.services.intake.take(topic, message)
+    if receipt.error:
+        raise RefusedError(HTTPStatus.BAD_REQUEST, receipt.error, where="body")
+    listed = [RejectedReading(item.index, item.reason) for item in receipt.rejected[:LISTED_REJECTIONS]]
+    answer = IngestAnswer(receipt.accepted, listed, len(receipt.rejected), receipt.shed)
+    return as_json(answer, HTTPStatus.ACCEPTED)
+
+
+def _idempotency_key(request: Request) -> str:
+    """What names the request: a client that sends it again under the same key has sent it once."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return uuid.uuid4().hex
+    if not 1 <= len(key) <= LONGEST_KEY or not key.isprintable():
+        message = f"1 to {LONGEST_KEY} printable characters are expected"
+        raise RefusedError(HTTPStatus.BAD_REQUEST, message, where="header.Idempotency-Key")
+    return key

@@ -1,0 +1,213 @@
+"""What goes in and out of the API, as JSON. Times are epoch milliseconds, UTC; records are the pipeline's own."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from watchkeeper.records import (
+    Acknowledgement,
+    Alert,
+    Cutoff,
+    DeviceRecord,
+    Episode,
+    Report,
+    Review,
+    Spend,
+)
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Note = Annotated[str, msgspec.Meta(max_length=2_000)]
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was wrong, and where. `code` is the status in words, for programs; `message` is for people."""
+
+    code: str
+    message: str
+    where: str = ""
+
+
+class ErrorAnswer(msgspec.Struct, frozen=True):
+    """Every error has this shape."""
+
+    error: Problem
+
+
+class ReadingIn(msgspec.Struct, frozen=True):
+    """A reading as it is sent. `ts`: ISO 8601 (without a zone: UTC), epoch ms, or absent for the time of receipt."""
+
+    device: str
+    values: dict[str, float | None]
+    ts: int | float | str | None = None
+    tags: dict[str, str | int | float | bool] = {}
+    site: str = ""
+
+
+class ReadingsIn(msgspec.Struct, frozen=True):
+    """Readings in company. A single reading, or a plain list of them, is taken too."""
+
+    readings: list[ReadingIn]
+
+
+class RejectedReading(msgspec.Struct, frozen=True):
+    """A reading that was not taken: its place in the body, counted from 0, and why."""
+
+    index: int
+    reason: str
+
+
+class IngestAnswer(msgspec.Struct, frozen=True):
+    """What became of a body, after what was accepted is durable.
+
+    `rejected` lists the first 1,000 of `rejected_count`; `shed` of these were refused because the budget is spent.
+    """
+
+    accepted: int
+    rejected: list[RejectedReading]
+    rejected_count: int
+    shed: int
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The application can reach its storage."""
+
+    status: Literal["ok"]
+    version: str
+
+
+class DeviceList(msgspec.Struct, frozen=True):
+    """Devices by name. `next`: what to give as `after` for more; empty: there are none."""
+
+    devices: list[DeviceRecord]
+    next: str
+
+
+class Series(msgspec.Struct, frozen=True):
+    """A stretch of one metric: `[ts, value]` each or, where there are too many, `[ts, mean, min, max, count]`.
+
+    Then `ts` is where a stretch of `bucket_ms` begins; otherwise `bucket_ms` is 0.
+    """
+
+    device: str
+    metric: str
+    points: list[tuple[int | float, ...]]
+    bucket_ms: int
+
+
+class AnomalyEntry(Episode, frozen=True, omit_defaults=False):
+    """An episode with its explanation and what people made of it."""
+
+    report: Report | None = None
+    review: Review | None = None
+
+
+class AnomalyList(msgspec.Struct, frozen=True):
+    """Episodes, newest first. `next`: what to give as `before` for older ones; empty: there are none."""
+
+    anomalies: list[AnomalyEntry]
+    next: str
+
+
+class AlertEntry(Alert, frozen=True, tag=False, omit_defaults=False):
+    """An alert as it is now."""
+
+    acknowledged_at: int | None = None
+    note: str = ""
+
+
+class AlertList(msgspec.Struct, frozen=True):
+    """Alerts, newest first. `next`: what to give as `before` for older ones; empty: there are none."""
+
+    alerts: list[AlertEntry]
+    next: str
+
+
+class AcknowledgeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who has seen an alert and works on it."""
+
+    by: Name
+    note: Note = ""
+
+
+class ReviewIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A person's verdict on an anomaly; retraining learns from it."""
+
+    verdict: Literal["confirmed", "rejected"]
+    by: Name
+    note: Note = ""
+
+
+class ReadingCounts(msgspec.Struct, frozen=True):
+    """Readings since the beginning. What is accepted is stored, dead, deduplicated, shed, or still on its way."""
+
+    accepted: int
+    stored: int
+    dead: int
+    deduplicated: int
+    shed: int
+    in_flight: int
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """From receipt to storage, in milliseconds; null where nothing has been stored yet."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """This month's spending, as last measured (null: not yet), and what it has switched off."""
+
+    spend: Spend | None
+    cutoff: Cutoff
+
+
+class Status(msgspec.Struct, frozen=True):
+    """How the whole deployment does, over all tenants. `pipeline` is what its runtime says of itself."""
+
+    version: str
+    now: int
+    readings: ReadingCounts
+    anomalies: int
+    latency_ms: Latency
+    budget: Budget
+    bundle: str
+    model: str
+    pipeline: dict[str, Any]
+
+
+class StageView(msgspec.Struct, frozen=True):
+    """One row of the pipeline: what triggers a stage and what it touches, by name."""
+
+    name: str
+    on: list[str]
+    emits: list[str]
+    writes: list[str]
+    reads: list[str]
+    uses: list[str]
+
+
+class PipelineView(msgspec.Struct, frozen=True):
+    """The pipeline's table."""
+
+    stages: list[StageView]
+
+
+MODELS: tuple[type[msgspec.Struct], ...] = (
+    Acknowledgement,
+    AcknowledgeIn,
+    AlertList,
+    AnomalyList,
+    DeviceList,
+    ErrorAnswer,
+    Health,
+    IngestAnswer,
+    PipelineView,
+    ReadingsIn,
+    Review,
+    ReviewIn,
+    Series,
+    Status,
+)
+"""What operations refer to in the OpenAPI document; what these refer to comes with them."""

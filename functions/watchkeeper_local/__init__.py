@@ -1,0 +1,1 @@
+"""The pipeline on one machine: broker, durable stream, tables, workers, API and the command line."""

@@ -1,0 +1,137 @@
+"""The bridge from MQTT to the stream: a message is acknowledged to the broker only when it is durably stored.
+
+Its session is persistent, so what arrives while it is away waits in the broker; what it has not acknowledged comes again.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from watchkeeper.errors import ConfigError, Unavailable
+from watchkeeper.ids import shard_of
+from watchkeeper.ports import Message, Ports
+from watchkeeper.records import DEFAULT_TENANT
+from watchkeeper.topology import DEVICE_TELEMETRY
+from watchkeeper_local.node import clock
+from watchkeeper_local.sources.endpoint import parse_endpoint
+
+if TYPE_CHECKING:
+    from paho.mqtt.properties import Properties
+    from paho.mqtt.reasoncodes import ReasonCode
+
+log = logging.getLogger(__name__)
+TOPIC = "devices/+/telemetry"
+CLIENT_ID = "watchkeeper-bridge"
+BATCH = 500
+RETRY_S = 1.0
+
+
+class Bridge:
+    """Takes device messages off a broker and appends them to `device-telemetry`."""
+
+    def __init__(self, url: str, ports: Ports, *, shards: int, ca_file: str = "") -> None:
+        """`url` is mqtt:// or mqtts://, with user and password if the broker asks for them."""
+        self._ports, self._shards = ports, shards
+        self._endpoint = parse_endpoint(url, ("mqtt", "mqtts"))
+        self._waiting: queue.Queue[tuple[mqtt.MQTTMessage, int]] = queue.Queue()
+        self._stop = threading.Event()
+        self.connected = threading.Event()
+        self.stored = 0
+        self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=CLIENT_ID,
+            clean_session=False,
+            protocol=MQTTProtocolVersion.MQTTv311,
+            manual_ack=True,
+        )
+        self._client.reconnect_delay_set(1, 10)
+        if self._endpoint.user is not None:
+            self._client.username_pw_set(self._endpoint.user, self._endpoint.password)
+        if self._endpoint.scheme == "mqtts":
+            try:
+                self._client.tls_set(ca_certs=ca_file or None)
+            except OSError as error:
+                message = f"{ca_file}: no certificates to trust ({error})"
+                raise ConfigError(message) from error
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_message = lambda _client, _userdata, message: self._waiting.put((message, clock()))
+        self._writer = threading.Thread(target=self._write, name="mqtt-bridge", daemon=True)
+
+    def start(self, patience_s: float = 10.0) -> None:
+        """Connect and subscribe. ConfigError: the broker is not there, or refuses us."""
+        self._client.connect_async(self._endpoint.host, self._endpoint.port, keepalive=30)
+        self._client.loop_start()
+        self._writer.start()
+        if not self.connected.wait(patience_s):
+            self.stop()
+            message = f"{self._endpoint.shown} does not accept the connection; is a broker there, and are user and password right?"
+            raise ConfigError(message)
+
+    def stop(self) -> None:
+        """Store what has come, then disconnect; what has not been acknowledged waits in the broker."""
+        self._stop.set()
+        if self._writer.is_alive():
+            self._writer.join(10)
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _on_connect(
+        self, client: mqtt.Client, _userdata: object, _flags: mqtt.ConnectFlags, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            log.error("%s refuses the connection: %s", self._endpoint.shown, reason)
+            return
+        client.subscribe(TOPIC, qos=1)
+        self.connected.set()
+
+    def _on_disconnect(
+        self, _client: mqtt.Client, _userdata: object, _flags: object, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        self.connected.clear()
+        if not self._stop.is_set():
+            log.warning("%s is gone (%s); trying again", self._endpoint.shown, reason)
+
+    def _write(self) -> None:
+        while not (self._stop.is_set() and self._waiting.empty()):
+            batch = self._next_batch()
+            if batch:
+                self._store([self._message(message, received) for message, received in batch])
+                for message, _ in batch:
+                    self._client.ack(message.mid, message.qos)
+                self.stored += len(batch)
+
+    def _next_batch(self) -> list[tuple[mqtt.MQTTMessage, int]]:
+        try:
+            batch = [self._waiting.get(timeout=0.2)]
+        except queue.Empty:
+            return []
+        while len(batch) < BATCH:
+            try:
+                batch.append(self._waiting.get_nowait())
+            except queue.Empty:
+                break
+        return batch
+
+    def _store(self, messages: list[Message]) -> None:
+        """Append them; while the store is away, try again: unacknowledged messages hold the devices back."""
+        while True:
+            try:
+                self._ports.stream.append(DEVICE_TELEMETRY.name, messages)
+            except Unavailable as error:
+                log.error("device messages cannot be stored, trying again: %s", error)
+                time.sleep(RETRY_S)
+            else:
+                return
+
+    def _message(self, message: mqtt.MQTTMessage, received: int) -> Message:
+        device = message.topic.split("/")[1]
+        headers = {"device": device, "tenant": DEFAULT_TENANT, "received": str(received)}
+        return Message(shard_of(DEFAULT_TENANT, device, self._shards), bytes(message.payload), headers)

@@ -1,0 +1,162 @@
+"""The command line: `watchkeeper COMMAND`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from watchkeeper import __version__
+from watchkeeper.errors import WatchkeeperError
+from watchkeeper_local import node
+from watchkeeper_local.settings import HELP, LISTS, Settings, read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FAILED = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; answers the exit code: 0, 1 (it found something wrong), or 2 (it could not be done)."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        code: int = parsed.run(parsed)
+    except WatchkeeperError as error:
+        print(f"watchkeeper: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that Ctrl-C and SIGTERM set."""
+    stop = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stop.set())
+    return stop
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """The flags of the settings. What is not given is None: the environment, the file or the default decides."""
+    parser.add_argument("--config", default="", metavar="FILE", help="TOML file with settings, named as the flags with _")
+    for field in msgspec.structs.fields(Settings):
+        default = ",".join(field.default) if field.name in LISTS else field.default
+        text = f"{HELP[field.name]} (default: {default})" if default not in {"", 0.0} else HELP[field.name]
+        flag = f"--{field.name.replace('_', '-')}"
+        options: dict[str, Any] = {"action": "append"} if field.name in LISTS else {}
+        parser.add_argument(flag, default=None, help=text, metavar="VALUE", **options)
+
+
+def settings_of(parsed: argparse.Namespace) -> Settings:
+    """The settings of a command that has their flags."""
+    flags = {field.name: getattr(parsed, field.name) for field in msgspec.structs.fields(Settings)}
+    return read_settings(flags, os.environ, parsed.config)
+
+
+def _up(parsed: argparse.Namespace) -> int:
+    settings = settings_of(parsed)
+    node.set_up_logging(settings, "up")
+    stop = stop_on_signals()
+    from watchkeeper_local.up import Runtime
+
+    with Runtime(settings) as runtime:
+        mqtt = settings.mqtt_broker.rpartition("@")[2] or f"{settings.host}:{settings.mqtt_port}"
+        print(f"Watchkeeper runs: HTTP at http://{settings.host}:{settings.http_port}, MQTT at {mqtt}.", flush=True)
+        print(f"Data is kept in {settings.data_dir}. Ctrl-C stops it.", flush=True)
+        runtime.watch(stop)
+    print("Watchkeeper has stopped.")
+    return 0
+
+
+def _demo(parsed: argparse.Namespace) -> int:
+    from watchkeeper_local.demo.run import demo
+
+    return demo(parsed.seconds, parsed.pumps, parsed.seed)
+
+
+def _replay(parsed: argparse.Namespace) -> int:
+    from watchkeeper_local.replay import replay
+
+    return replay(parsed.files, parsed.to, parsed.speed, parsed.api_key or os.environ.get("WATCHKEEPER_API_KEY"))
+
+
+def _status(parsed: argparse.Namespace) -> int:
+    from watchkeeper_local.status import show_status
+
+    return show_status(parsed.url, parsed.api_key or os.environ.get("WATCHKEEPER_API_KEY"), as_json=parsed.json)
+
+
+def _pipeline(parsed: argparse.Namespace) -> int:
+    from watchkeeper.describe import as_mermaid, as_text
+    from watchkeeper.pipeline import PIPELINE
+
+    print(as_mermaid(PIPELINE) if parsed.mermaid else as_text(PIPELINE))
+    return 0
+
+
+def _models(parsed: argparse.Namespace) -> int:
+    from watchkeeper_local.models import manage_models
+
+    return manage_models(settings_of(parsed), parsed.action, parsed.version)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="watchkeeper", description="Watches fleets of devices and services.")
+    parser.add_argument("--version", action="version", version=f"watchkeeper {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="run everything on this machine")
+    add_settings(up)
+    up.set_defaults(run=_up)
+
+    demo = commands.add_parser("demo", help="run everything for a while, with a simulated fleet and this very machine as devices")
+    demo.add_argument("--seconds", type=_positive, default=60, help="how long the live part lasts (default: 60)")
+    demo.add_argument("--pumps", type=_positive, default=12, help="how many pumps (default: 12)")
+    demo.add_argument("--seed", type=int, default=7, help="what the simulation's chances come from (default: 7)")
+    demo.set_defaults(run=_demo)
+
+    replay = commands.add_parser("replay", help="send CSV files as devices")
+    replay.add_argument("files", nargs="+", metavar="FILE", help="CSV with a time column; other numeric columns are metrics")
+    replay.add_argument("--to", default="http://127.0.0.1:8080", help="mqtt://… or http://… (default: http://127.0.0.1:8080)")
+    replay.add_argument("--speed", default="max", help="times real time, or max (default: max)")
+    _add_key(replay)
+    replay.set_defaults(run=_replay)
+
+    status = commands.add_parser("status", help="what a running Watchkeeper has taken, found and spent")
+    status.add_argument("--url", default="http://127.0.0.1:8080", help="where its API is (default: http://127.0.0.1:8080)")
+    status.add_argument("--json", action="store_true", help="as JSON")
+    _add_key(status)
+    status.set_defaults(run=_status)
+
+    pipeline = commands.add_parser("pipeline", help="the table of stages, topics and tables")
+    pipeline.add_argument("--mermaid", action="store_true", help="as a picture in Mermaid")
+    pipeline.set_defaults(run=_pipeline)
+
+    models = commands.add_parser("models", help="train, list, pin or roll back the detection model")
+    models.add_argument("action", choices=("list", "train", "pin", "unpin", "rollback"))
+    models.add_argument("version", nargs="?", default="", help="for pin: the model's version")
+    add_settings(models)
+    models.set_defaults(run=_models)
+    return parser
+
+
+def _add_key(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--api-key", default=None, help="key of the API; or in WATCHKEEPER_API_KEY")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        message = f"{text} is not a positive number"
+        raise argparse.ArgumentTypeError(message)
+    return number

@@ -1,0 +1,82 @@
+"""The API under uvicorn, in a thread of the process that supervises."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from watchkeeper.errors import ConfigError
+from watchkeeper_api.app import create_app
+from watchkeeper_api.backend import Backend, Client, Limits, key_digest
+from watchkeeper_local.node import CONSUMERS, clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from watchkeeper.published import Published
+    from watchkeeper_local.settings import Settings
+    from watchkeeper_local.sqlite import SqlitePorts
+
+
+def backend_of(
+    settings: Settings, ports: SqlitePorts, published: Published, workers: Callable[[], int]
+) -> Backend:
+    """What the application works on here."""
+
+    def status() -> Mapping[str, object]:
+        lag: dict[str, int] = {}
+        for (group, _), waiting in ports.lag(CONSUMERS).items():
+            lag[group] = lag.get(group, 0) + waiting
+        return {"lag": lag, "workers": workers(), "stored_bytes": ports.size()}
+
+    keys = {}
+    for text in settings.api_keys:
+        name, _, key = text.partition("=")
+        who, _, tenant = name.partition("@")
+        keys[key_digest(key)] = Client(who, tenant) if tenant else Client(who)
+    limits = Limits(requests_per_second=settings.requests_per_second, burst=settings.request_burst)
+    return Backend(ports, published, settings.shards, clock, keys, limits, status)
+
+
+class ApiServer:
+    """uvicorn in a thread: `start` returns when it listens."""
+
+    def __init__(self, settings: Settings, backend: Backend) -> None:
+        """Not yet listening."""
+        config = uvicorn.Config(
+            create_app(backend),
+            host=settings.host,
+            port=settings.http_port,
+            log_level=settings.log_level,
+            access_log=False,
+            lifespan="on",
+            timeout_graceful_shutdown=5,
+        )
+        self._settings = settings
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, name="api", daemon=True)
+
+    def start(self, patience_s: float = 15.0) -> None:
+        """Listen. ConfigError: the port is taken."""
+        self._thread.start()
+        until = time.monotonic() + patience_s
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > until:
+                where = f"{self._settings.host}:{self._settings.http_port}"
+                message = f"the API cannot listen on {where}; is the port taken? choose --http-port"
+                raise ConfigError(message)
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Finish the requests that are under way, and stop listening."""
+        self._server.should_exit = True
+        self._thread.join(15)
+
+    def _run(self) -> None:
+        try:
+            self._server.run()
+        except SystemExit:
+            return  # uvicorn's way of saying that it cannot listen; `start` says it in ours

@@ -1,0 +1,161 @@
+"""Settings of the local runtime: from flags, the environment (`WATCHKEEPER_*`) and a TOML file, in that order."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+
+from watchkeeper.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "WATCHKEEPER_"
+CONFIG_FILE = "CONFIG"  # names the TOML file; not a setting of its own
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1024)]
+Amount = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that can be set; docs/configuration.md is made from these docstrings' neighbours in `HELP`."""
+
+    data_dir: str = "watchkeeper-data"
+    knowledge_base: str = ""
+    host: str = "127.0.0.1"
+    http_port: Port = 8080
+    mqtt_port: Port = 1883
+    mqtt_broker: str = ""
+    mqtt_user: str = ""
+    mqtt_password: str = ""
+    mqtt_certificate: str = ""
+    mqtt_key: str = ""
+    mqtt_ca: str = ""
+    api_keys: tuple[str, ...] = ()
+    requests_per_second: Amount = 1000.0
+    request_burst: Count = 50
+    workers: Count = 1
+    shards: Count = 16
+    partitions: Count = 4
+    receivers: tuple[str, ...] = ("console",)
+    budget: Amount = 0.0
+    model_url: str = ""
+    model_name: str = ""
+    model_key: str = ""
+    retrain_hours: Amount = 24.0
+    log_level: str = "warning"
+
+
+HELP: Mapping[str, str] = {
+    "data_dir": "folder of the database; made if it is not there",
+    "knowledge_base": "folder with devices/, rules/ and runbooks/; empty: the one that is shipped",
+    "host": "address to listen on; beyond loopback, API keys and an MQTT password are required",
+    "http_port": "port of the API",
+    "mqtt_port": "port of the embedded MQTT broker",
+    "mqtt_broker": "URL of an external broker (mqtt:// or mqtts://) to use instead of the embedded one",
+    "mqtt_user": "user that devices give the embedded broker; with mqtt_password",
+    "mqtt_password": "password that devices give the embedded broker",
+    "mqtt_certificate": "PEM file with the embedded broker's certificate: it then speaks TLS only",
+    "mqtt_key": "PEM file with the key of that certificate",
+    "mqtt_ca": "PEM file with the authority to trust: of the broker's certificate",
+    "api_keys": "keys of the API, each name=key or name@tenant=key; in the environment separated by commas",
+    "requests_per_second": "HTTP requests a second for each client; 0: no limit",
+    "request_burst": "HTTP requests a client may make at once beyond that",
+    "workers": "processes that run the pipeline; at most the number of partitions are of use",
+    "shards": "what devices are divided into; stored in the data folder, and never changed",
+    "partitions": "what a stream is divided into; stored in the data folder, and never changed",
+    "receivers": "where alerts go: console, webhook=URL, file=PATH; in the environment separated by commas",
+    "budget": "US dollars a month; 0: no budget",
+    "model_url": "base URL of an OpenAI-compatible endpoint for explanations; empty: none",
+    "model_name": "name of the language model there",
+    "model_key": "its API key",
+    "retrain_hours": "hours between trainings of the detection model; 0: never by itself",
+    "log_level": "debug, info, warning or error",
+}
+
+LISTS = {name for name, field in ((f.name, f) for f in msgspec.structs.fields(Settings)) if isinstance(field.default, tuple)}
+
+
+def read_settings(flags: Mapping[str, Any], environment: Mapping[str, str], file: str = "") -> Settings:
+    """The settings. ConfigError: an unknown name (with a suggestion), a value that is not allowed, or an unsafe choice.
+
+    `flags` holds what was given on the command line, `file` the TOML file named there; `WATCHKEEPER_CONFIG` names one too.
+    """
+    file = file or environment.get(PREFIX + CONFIG_FILE, "")
+    merged: dict[str, Any] = _file(Path(file)) if file else {}
+    for name, text in environment.items():
+        if name.startswith(PREFIX) and name != PREFIX + CONFIG_FILE:
+            key = name.removeprefix(PREFIX).lower()
+            _known(key, f"environment variable {name}", PREFIX)
+            merged[key] = [part.strip() for part in text.split(",") if part.strip()] if key in LISTS else text
+    merged |= {name: value for name, value in flags.items() if value is not None}
+    try:
+        settings = msgspec.convert(merged, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        message = f"{error}; see `watchkeeper up --help`"
+        raise ConfigError(message) from error
+    _check(settings)
+    return settings
+
+
+def is_loopback(host: str) -> bool:
+    """Is nobody but this machine served at this address?"""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _file(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        message = f"settings file {path}: {error}"
+        raise ConfigError(message) from error
+    for key in values:
+        _known(key, f"{path}: setting {key!r}", "")
+    return values
+
+
+def _known(key: str, what: str, prefix: str) -> None:
+    names = [field.name for field in msgspec.structs.fields(Settings)]
+    if key in names:
+        return
+    near = difflib.get_close_matches(key, names, 1)
+    shown = (prefix + near[0].upper() if prefix else near[0]) if near else ""
+    message = f"{what} is not known" + (f"; did you mean {shown}?" if shown else f"; known are {', '.join(names)}")
+    raise ConfigError(message)
+
+
+def _check(settings: Settings) -> None:
+    problems = []
+    if not is_loopback(settings.host):
+        if not settings.api_keys:
+            problems.append(f"host {settings.host} is reachable from elsewhere: set api_keys (name=key)")
+        if not settings.mqtt_broker and not settings.mqtt_password:
+            problems.append(f"host {settings.host} is reachable from elsewhere: set mqtt_user and mqtt_password")
+    for one, other in (("mqtt_user", "mqtt_password"), ("mqtt_certificate", "mqtt_key"), ("model_url", "model_name")):
+        if bool(getattr(settings, one)) != bool(getattr(settings, other)):
+            problems.append(f"{one} and {other} go together: set both or none")
+    if settings.mqtt_certificate and not settings.mqtt_broker and not settings.mqtt_ca:
+        problems.append("mqtt_certificate needs mqtt_ca, the authority that signed it: the pipeline itself connects by TLS too")
+    problems += [f"api_keys: {key.split('=')[0]!r} is not name=key" for key in settings.api_keys if not _key_fits(key)]
+    if settings.log_level not in {"debug", "info", "warning", "error"}:
+        problems.append(f"log_level {settings.log_level!r}: debug, info, warning or error is expected")
+    if settings.partitions > settings.shards:
+        problems.append(f"partitions {settings.partitions} is more than shards {settings.shards}: some would stay empty")
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _key_fits(text: str) -> bool:
+    name, found, key = text.partition("=")
+    return bool(name and found and key)

@@ -1,0 +1,108 @@
+"""`watchkeeper up`: broker, bridge, API and workers on one machine, started in order and stopped in the opposite one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Self
+from urllib.parse import quote
+
+from watchkeeper.published import publish_bundle
+from watchkeeper_local.bridge import Bridge
+from watchkeeper_local.broker import start_broker
+from watchkeeper_local.lifeline import Child
+from watchkeeper_local.node import CONSUMERS, open_node
+from watchkeeper_local.serve import ApiServer, backend_of
+from watchkeeper_local.training import keep_training
+from watchkeeper_local.work import work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from iotcore import Broker
+
+    from watchkeeper_local.settings import Settings
+
+log = logging.getLogger(__name__)
+LOOK_S = 0.5
+PRUNE_S = 10.0
+KEEP = 200  # messages of each partition kept after all have taken them, for a person who looks
+
+
+class Runtime:
+    """Everything that runs. Use as a context; `watch` keeps it running."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Nothing runs yet."""
+        self.settings = settings
+        self._exits = ExitStack()
+        self._children: dict[str, tuple[Child, Callable[[], Child]]] = {}
+        self._broker: Broker | None = None
+        self._since_prune = 0.0
+
+    def __enter__(self) -> Self:
+        """Start all. ConfigError, KnowledgeError: something cannot be; what had been started is stopped again."""
+        with ExitStack() as exits:
+            settings = self.settings
+            self.ports, self.published = open_node(settings, durable=True)
+            exits.callback(self.ports.close)
+            publish_bundle(self.ports.blobs, self.published.bundle)
+            if not settings.mqtt_broker:
+                self._broker = start_broker(settings)
+                exits.callback(lambda: self._broker and self._broker.stop())
+            for number in range(min(settings.workers, settings.partitions)):
+                self._start(f"worker-{number}", lambda number=number: Child(f"worker-{number}", work, settings, number))  # type: ignore[misc]
+            if settings.retrain_hours:
+                self._start("retrain", lambda: Child("retrain", keep_training, settings))
+            exits.callback(self._stop_children)
+            self.api = ApiServer(settings, backend_of(settings, self.ports, self.published, self._running))
+            self.api.start()
+            exits.callback(self.api.stop)
+            self.bridge = Bridge(_broker_url(settings), self.ports, shards=settings.shards, ca_file=settings.mqtt_ca)
+            self.bridge.start()
+            exits.callback(self.bridge.stop)
+            self._exits = exits.pop_all()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """Stop taking, then finish, then stop all."""
+        self._exits.close()
+
+    def watch(self, stop: threading.Event) -> None:
+        """Until `stop`: start again what has ended, and delete messages that everybody has taken."""
+        while not stop.wait(LOOK_S):
+            self.look()
+
+    def look(self) -> None:
+        """One look at all parts."""
+        for name, (child, start) in list(self._children.items()):
+            if child.exit_code is not None:
+                log.error("%s ended with code %s; it is started again", name, child.exit_code)
+                self._children[name] = (start(), start)
+        if self._broker is not None and not self._broker.is_running:
+            log.error("the MQTT broker ended; it is started again")
+            self._broker = start_broker(self.settings)
+        self._since_prune += LOOK_S
+        if self._since_prune >= PRUNE_S:
+            self._since_prune = 0.0
+            self.ports.prune({topic: groups for topic, groups in CONSUMERS.items() if groups}, KEEP)
+
+    def _start(self, name: str, start: Callable[[], Child]) -> None:
+        self._children[name] = (start(), start)
+
+    def _running(self) -> int:
+        return sum(name.startswith("worker") and child.exit_code is None for name, (child, _) in self._children.items())
+
+    def _stop_children(self) -> None:
+        for child, _ in self._children.values():
+            child.stop()
+
+
+def _broker_url(settings: Settings) -> str:
+    if settings.mqtt_broker:
+        return settings.mqtt_broker
+    scheme = "mqtts" if settings.mqtt_certificate else "mqtt"
+    who = f"{quote(settings.mqtt_user, '')}:{quote(settings.mqtt_password, '')}@" if settings.mqtt_user else ""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - it is compared with
+    return f"{scheme}://{who}{host}:{settings.mqtt_port}"

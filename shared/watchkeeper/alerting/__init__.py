@@ -1,0 +1,1 @@
+"""What notify decides: who is told of an alert, and when again."""

@@ -1,0 +1,1 @@
+"""What clean decides: repetition, lateness, ranges and missing values."""

@@ -1,0 +1,112 @@
+"""The deterministic report: what happened, how sure, likely causes, steps and sources, from the anomaly and the runbooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from watchkeeper.records import Anomaly, Episode, Report, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from watchkeeper.knowledge.runbooks import Library, Passage, Runbook
+
+UNKNOWN = "unknown-anomaly.md"
+RANK_OFFSET = 5  # the source's 60 is for rankings of a thousand; here a dozen compete
+SEARCHED = 12  # passages asked for; several may be of one runbook
+CITED = 3
+QUOTE = 240
+
+
+class Found(NamedTuple):
+    """What the knowledge base says: the runbook that fits best, and the passages to cite, the best first."""
+
+    runbook: Runbook | None
+    passages: tuple[Passage, ...]
+
+
+def look_up(anomaly: Anomaly, library: Library) -> Found:
+    """The rule's own runbook if it names one, else the best by words and by signals; there is always something to cite.
+
+    The two rankings are merged by reciprocal rank (Cormack, Clarke and Büttcher, SIGIR 2009).
+    """
+    hits = library.search(query_of(anomaly), device_class=anomaly.device_class, limit=SEARCHED)
+    named = library.runbook(anomaly.runbook) if anomaly.runbook else None
+    by_words = list(dict.fromkeys(hit.passage.file for hit in hits))
+    merged = _merged(by_words, library.by_signals(_shares(anomaly), device_class=anomaly.device_class))
+    best = named or next((library.runbook(file) for file in merged), None) or library.runbook(UNKNOWN)
+    if best is None:
+        return Found(None, ())
+    own = [passage for passage in best.passages if passage.heading in {"Likely causes", "What to do"}]
+    order = {file: rank for rank, file in enumerate(merged)}
+    others = [hit.passage for hit in hits if hit.passage.file != best.file]
+    return Found(best, tuple((own + sorted(others, key=lambda passage: order[passage.file]))[:CITED]))
+
+
+def _shares(anomaly: Anomaly) -> dict[str, float]:
+    total = sum(view.contribution for view in anomaly.metrics.values())
+    return {name: view.contribution / total for name, view in anomaly.metrics.items()} if total > 0 else {}
+
+
+def _merged(*rankings: Sequence[str]) -> list[str]:
+    scores: dict[str, float] = {}
+    for ranking in rankings:
+        for rank, file in enumerate(ranking):
+            scores[file] = scores.get(file, 0.0) + 1 / (RANK_OFFSET + rank)
+    return sorted(scores, key=lambda file: -scores[file])
+
+
+def query_of(anomaly: Anomaly) -> str:
+    """Words to search by: which metrics stand out and which way, the kind of device, and what the detector said."""
+    words = [anomaly.device_class]
+    for name, view in sorted(anomaly.metrics.items(), key=lambda item: -item[1].contribution)[:4]:
+        way = ""
+        if view.value is not None and view.high is not None and view.value > view.high:
+            way = "high rising increase"
+        elif view.value is not None and view.low is not None and view.value < view.low:
+            way = "low falling drop"
+        words.append(f"{name.replace('_', ' ')} {way}")
+    if anomaly.detector == "gap" or anomaly.detector.startswith("silence:"):
+        words.append("device silent no data connection lost")
+    if anomaly.detector.startswith("rule:"):
+        words.append(anomaly.summary)
+    return " ".join(words)
+
+
+def report_of(episode: Episode, anomaly: Anomaly, found: Found) -> Report:
+    """The report of an episode, the same for the same anomaly and knowledge base."""
+    runbook = found.runbook
+    return Report(
+        episode.id,
+        episode.tenant,
+        episode.device,
+        anomaly.ts,
+        _what(anomaly),
+        round(anomaly.confidence, 3),
+        runbook.causes if runbook else (),
+        runbook.steps if runbook else (),
+        sources_of(found.passages),
+        anomaly.severity,
+        str(runbook.category) if runbook else "operations",
+    )
+
+
+def sources_of(passages: Sequence[Passage]) -> tuple[Source, ...]:
+    """Citations by file and heading, each with the beginning of what it says."""
+    return tuple(Source(p.file, p.heading, " ".join(p.text.split())[:QUOTE]) for p in passages)
+
+
+def _what(anomaly: Anomaly) -> str:
+    text = f"{anomaly.summary} on {anomaly.device}"
+    if anomaly.site:
+        text += f" ({anomaly.site})"
+    if anomaly.threshold:
+        text += f"; the rule: {anomaly.threshold}"
+    shares = sorted(anomaly.metrics.items(), key=lambda item: -item[1].contribution)
+    total = sum(view.contribution for _, view in shares)
+    if anomaly.detector == "model" and total > 0:
+        parts = [f"{name} {view.contribution / total:.0%}" for name, view in shares[:3] if view.contribution > 0]
+        text += f"; it stands out by {', '.join(parts)}"
+    elif shares and shares[0][1].value is not None:
+        text += f"; {shares[0][0]} was {shares[0][1].value:.4g}"
+    return text + "."

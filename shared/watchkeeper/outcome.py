@@ -1,0 +1,109 @@
+"""What goes into a stage and what it returns: effects, as values. `run` commits them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from watchkeeper.packs import Pack
+from watchkeeper.records import Alert, Anomaly
+
+if TYPE_CHECKING:
+    import msgspec
+
+    from watchkeeper.records import DeadLetter, Delivery
+    from watchkeeper.topology import TableSpec, Topic
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RawMessage:
+    """What a device or client sent, not yet understood.
+
+    `device` is the authenticated one, empty where the body names devices itself (HTTP); `format` is `json` or `csv`. `request`
+    names an HTTP request and `shard` is the one of the device, where there is one.
+    """
+
+    body: bytes
+    received: int
+    tenant: str
+    device: str = ""
+    format: str = "json"
+    request: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Delivered:
+    """A message at its place in a stream: what a stage takes."""
+
+    topic: str
+    partition: int
+    offset: int
+    record: Pack | Anomaly | Alert | RawMessage
+
+
+class Any_:  # noqa: N801 - a sentinel's type
+    """See `ANYWAY`."""
+
+
+ANYWAY: Final = Any_()
+ABSENT: Final = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Put:
+    """A record to write. `expect`: ANYWAY, ABSENT (must not be there), or the version it must have.
+
+    A refused put is no failure if `claim` is set and the stored record holds the same claim (`opened_by`): the claimant has won before.
+    Otherwise, with `claim`, it has lost: what depends on the put is not done. Without `claim` it is a Conflict, and the batch comes
+    again.
+    """
+
+    table: TableSpec
+    partition: str
+    sort: str
+    record: msgspec.Struct
+    expect: str | Any_ | None = ANYWAY
+    claim: str = ""
+    after: Put | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BlobPut:
+    """An immutable object to write, or, with a version, a pointer to move."""
+
+    key: str
+    data: bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Emit:
+    """A record to append to a topic.
+
+    `made_from` is the index, in the batch, of what it was made from (None: a timer or a request): `run` stamps the origin. With `after`
+    it is emitted only if that put was won.
+    """
+
+    topic: Topic
+    shard: int
+    record: Pack | Anomaly | Alert
+    made_from: int | None = None
+    after: Put | None = None
+
+
+@dataclasses.dataclass(slots=True)
+class Outcome:
+    """All effects of a batch, committed in this order: blobs, puts, emits, dead, state; then `sends` and `expired`.
+
+    `states` are the shards whose state changed. `sends` leave for the world once all else is durable; `expired` blobs are no longer
+    referred to. `counts` are readings (accepted, stored, deduplicated, shed, dead) and whatever else a stage counts.
+    """
+
+    blobs: list[BlobPut] = dataclasses.field(default_factory=list)
+    puts: list[Put] = dataclasses.field(default_factory=list)
+    emits: list[Emit] = dataclasses.field(default_factory=list)
+    dead: list[DeadLetter] = dataclasses.field(default_factory=list)
+    states: set[int] = dataclasses.field(default_factory=set)
+    sends: list[Delivery] = dataclasses.field(default_factory=list)
+    expired: list[str] = dataclasses.field(default_factory=list)
+    counts: Counter[str] = dataclasses.field(default_factory=Counter)

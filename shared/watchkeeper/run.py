@@ -1,0 +1,291 @@
+"""One batch through one stage, its effects committed in order.
+
+A batch comes from one source partition. What has been taken before is skipped; the stage decides; its effects are committed: blobs,
+puts, emits, dead letters, state, meter, acknowledgement. A crash between any two of them brings the batch again: puts and blobs are
+repeated with the same content, what was emitted twice carries the same origin and is skipped by whoever takes it, and state that
+was written skips the batch as taken. Sends to the world come last; the outbox remembers them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections import Counter, defaultdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from watchkeeper.context import Context
+from watchkeeper.errors import Conflict, DecodeError, StateError, Unavailable, Undeclared
+from watchkeeper.ids import shard_of, text_id
+from watchkeeper.outcome import Delivered, Outcome, RawMessage
+from watchkeeper.packs import Pack
+from watchkeeper.ports import Key, Message
+from watchkeeper.records import Alert, Anomaly, DeadLetter, Origin
+from watchkeeper.states import Envelope, States
+from watchkeeper.topology import DEAD_LETTER, RECORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from watchkeeper.outcome import Emit, Put
+    from watchkeeper.ports import Ports, Stored
+    from watchkeeper.published import Published
+    from watchkeeper.topology import Stage, Topic
+
+log = logging.getLogger(__name__)
+CONFLICT_TRIES = 4
+
+
+def _nothing() -> None:
+    """No acknowledgement: the runtime gives it in its own way."""
+
+
+@dataclasses.dataclass(slots=True)
+class Runner:
+    """Runs one stage for one of its topics (or none: requests and timers) in one worker.
+
+    `ports` are the runtime's, `published` what is in force, `shards` the number of shards, `clock` epoch ms.
+    """
+
+    stage: Stage
+    topic: Topic | None
+    ports: Ports
+    published: Published
+    shards: int
+    clock: Callable[[], int]
+    states: States = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with an empty cache of states."""
+        self.states = States(self.stage, self.topic.name if self.topic else "-", self.ports.blobs)
+
+    def take(self, partition: int, messages: Sequence[Stored], ack: Callable[[], None] = _nothing) -> Counter[str]:
+        """A batch from a partition, all of it or, where one message breaks the stage, all but that one.
+
+        Answers what was counted. What a later try may mend (Unavailable, Conflict) and what a person must (StateError, Undeclared) pass
+        through: the partition stops and the batch comes again.
+        """
+        try:
+            return self._again_on_conflict(lambda: self._attempt(partition, messages, ack))
+        except (Unavailable, Conflict, StateError, Undeclared):
+            raise
+        except Exception as error:
+            if len(messages) == 1:
+                log.exception("%s: poison at %s/%d", self.stage.name, self._name, partition)
+                dead = self._dead(partition, messages[0], f"{type(error).__name__}: {error}")
+                return self._commit(Outcome(dead=[dead], counts=Counter(dead=1)), [], {}, ack)
+            half = len(messages) // 2
+            return self.take(partition, messages[:half]) + self.take(partition, messages[half:], ack)
+
+    def tick(self, shards: Iterable[int]) -> Counter[str]:
+        """The stage's timer, for these shards (a stage with one state in all: for that one)."""
+        if self.stage.tick is None:
+            return Counter()
+        wanted = [0] if self.stage.state == "one" else sorted(shards)
+        return self._again_on_conflict(lambda: self._tick(wanted))
+
+    def request(self, decide: Callable[[Context], Outcome]) -> Counter[str]:
+        """A request (HTTP): `decide` is the stage with the request in it."""
+        context = self._context({})
+        return self._commit(decide(context), [], {}, _nothing, context)
+
+    @property
+    def _name(self) -> str:
+        return self.topic.name if self.topic else "-"
+
+    def _again_on_conflict(self, attempt: Callable[[], Counter[str]]) -> Counter[str]:
+        for tries_left in reversed(range(CONFLICT_TRIES)):
+            try:
+                return attempt()
+            except Conflict:
+                self.states.forget()
+                if not tries_left:
+                    raise
+            except BaseException:
+                self.states.forget()
+                raise
+        message = "no tries left"
+        raise Conflict(message)
+
+    def _tick(self, shards: list[int]) -> Counter[str]:
+        envelopes = self.states.load(shards) if self.stage.state else {}
+        context = self._context({shard: envelope.state for shard, envelope in envelopes.items()})
+        outcome = self.stage.tick(context) if self.stage.tick else Outcome()
+        changed = {shard: envelopes[shard] for shard in outcome.states}
+        return self._commit(outcome, [], changed, _nothing, context)
+
+    def _attempt(self, partition: int, messages: Sequence[Stored], ack: Callable[[], None]) -> Counter[str]:
+        started = time.perf_counter()
+        delivered, outcome = self._decode(partition, messages)
+        envelopes: dict[int, Envelope] = {}
+        if self.stage.state:
+            envelopes = self.states.load(sorted({self._shard(item) for item in delivered}))
+            delivered = [fresh for item in delivered if (fresh := self._fresh(item, envelopes)) is not None]
+        context = self._context({shard: envelope.state for shard, envelope in envelopes.items()})
+        if delivered and self.stage.take:
+            decided = self.stage.take(delivered, context)
+            decided.dead.extend(outcome.dead)
+            decided.counts += outcome.counts
+            outcome = decided
+        outcome.counts["messages"] += len(messages)
+        outcome.counts["bytes_in"] += sum(len(message.value) for message in messages)
+        outcome.counts["busy_us"] += round((time.perf_counter() - started) * 1e6)
+        return self._commit(outcome, delivered, envelopes, ack, context)
+
+    def _decode(self, partition: int, messages: Sequence[Stored]) -> tuple[list[Delivered], Outcome]:
+        if self.topic is None:
+            text = f"{self.stage.name} has no topic to take messages from"
+            raise Undeclared(text)
+        delivered: list[Delivered] = []
+        outcome = Outcome()
+        for message in messages:
+            try:
+                record = decode(self.topic, message)
+            except DecodeError as error:
+                outcome.dead.append(self._dead(partition, message, str(error)))
+                outcome.counts["dead"] += 1
+            else:
+                delivered.append(Delivered(self.topic.name, partition, message.offset, record))
+        return delivered, outcome
+
+    def _dead(self, partition: int, message: Stored, reason: str) -> DeadLetter:
+        where = (self._name, partition, message.offset)
+        return DeadLetter(
+            text_id(self.stage.name, *where), self.stage.name, reason, message.value, self.clock(), *where,
+            tenant=message.headers.get("tenant", "default"), device=message.headers.get("device", ""),
+        )  # fmt: skip
+
+    def _shard(self, item: Delivered) -> int:
+        if self.stage.state == "one":
+            return 0
+        if isinstance(item.record, Pack):
+            return item.record.shard
+        return shard_of(item.record.tenant, item.record.device, self.shards)
+
+    def _fresh(self, item: Delivered, envelopes: dict[int, Envelope]) -> Delivered | None:
+        """What is left of a message when everything taken before is skipped; takes note of it."""
+        taken = envelopes[self._shard(item)].taken
+        record = item.record
+        here = Origin("", item.topic, item.partition, item.offset)
+        own = () if isinstance(record, RawMessage) or record.origin is None else (record.origin,)
+        if any(origin.place <= taken.get(origin.source, (-1, 0)) for origin in (here, *own)):
+            return None
+        merged: Sequence[Origin] = ()
+        if isinstance(record, Pack):
+            merged = record.origins
+            record = record.without(taken)
+        for origin in (here, *own, *merged):
+            taken[origin.source] = max(origin.place, taken.get(origin.source, (-1, 0)))
+        return dataclasses.replace(item, record=record)
+
+    def _context(self, states: dict[int, Any]) -> Context:
+        now = self.clock()
+        self.published.refresh(now)
+        return Context(self.stage, self.ports, self.published, states, now, self.shards)
+
+    def _commit(
+        self,
+        outcome: Outcome,
+        delivered: Sequence[Delivered],
+        changed: dict[int, Envelope],
+        ack: Callable[[], None],
+        context: Context | None = None,
+    ) -> Counter[str]:
+        if context:
+            outcome.counts += context.used
+        outcome.counts["invocations"] += 1
+        with self.ports.transaction():
+            for blob in outcome.blobs:
+                self.ports.blobs.put(blob.key, blob.data)
+            lost = self._put_all(outcome.puts)
+            emitted = [emit for emit in outcome.emits if emit.after is None or emit.after not in lost]
+            outcome.counts["bytes_out"] += self._emit_all(emitted, delivered)
+            if outcome.dead:
+                messages = [Message(0, msgspec.json.encode(letter)) for letter in outcome.dead]
+                self.ports.stream.append(DEAD_LETTER.name, messages)
+            self.states.save(changed)
+            day = datetime.fromtimestamp(self.clock() / 1000, UTC).date().isoformat()
+            self.ports.meter.add(day, self.stage.name, outcome.counts)
+            ack()
+        if outcome.sends and context:
+            self._send(outcome, context)
+        if outcome.expired:
+            self.ports.blobs.delete(outcome.expired)
+        return outcome.counts
+
+    def _put_all(self, puts: Sequence[Put]) -> set[Put]:
+        """Write the puts; answers those that were lost to another claimant."""
+        lost: set[Put] = set()
+        for put in puts:
+            if put.table not in self.stage.writes:
+                message = f"{self.stage.name} writes table {put.table.name!r}, which its row does not declare"
+                raise Undeclared(message)
+            if put.after in lost:
+                lost.add(put)
+                continue
+            key = Key(put.partition, put.sort)
+            try:
+                self.ports.tables.put(put.table.name, key, msgspec.json.encode(put.record), put.expect)
+            except Conflict:
+                if not put.claim:
+                    raise
+                row = self.ports.tables.get_many(put.table.name, [key]).get(key)
+                if row is None or msgspec.json.decode(row.value).get("opened_by") != put.claim:
+                    lost.add(put)
+        return lost
+
+    def _emit_all(self, emits: Sequence[Emit], delivered: Sequence[Delivered]) -> int:
+        by_topic: dict[Topic, list[Message]] = defaultdict(list)
+        ordinal: Counter[tuple[str, int]] = Counter()
+        for emit in sorted(emits, key=lambda e: len(delivered) if e.made_from is None else e.made_from):
+            if emit.topic not in self.stage.emits:
+                message = f"{self.stage.name} emits to {emit.topic.name!r}, which its row does not declare"
+                raise Undeclared(message)
+            record = emit.record
+            if emit.made_from is not None:
+                place, made = delivered[emit.made_from], (emit.topic.name, emit.made_from)
+                origin = Origin(self.stage.name, place.topic, place.partition, place.offset, ordinal[made])
+                ordinal[made] += 1
+                record = _stamped(record, origin)
+            by_topic[emit.topic].append(Message(emit.shard if emit.topic.sharded else 0, encode(record)))
+        for topic, messages in by_topic.items():
+            self.ports.stream.append(topic.name, messages)
+        return sum(len(message.value) for messages in by_topic.values() for message in messages)
+
+    def _send(self, outcome: Outcome, context: Context) -> None:
+        for delivery in outcome.sends:
+            followup = context.deliver(delivery)
+            with self.ports.transaction():
+                self._put_all([followup])
+
+
+def decode(topic: Topic, message: Stored) -> Pack | Anomaly | Alert | RawMessage:
+    """The record a message of a topic carries. DecodeError: it is not one."""
+    if topic.carries == "raw":
+        head = message.headers
+        received = int(head.get("received", "0"))
+        return RawMessage(message.value, received, head.get("tenant", "default"), head.get("device", ""))
+    if topic.carries == "pack":
+        return Pack.decode(message.value)
+    try:
+        return _decoders[topic.carries].decode(message.value)  # type: ignore[return-value]
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        text = f"not a record of {topic.name}: {error}"
+        raise DecodeError(text) from error
+
+
+def encode(record: Pack | Anomaly | Alert) -> bytes:
+    """The bytes a record travels as."""
+    return record.encode() if isinstance(record, Pack) else msgspec.json.encode(record)
+
+
+_decoders = {carries: msgspec.json.Decoder(kind) for carries, kind in RECORDS.items() if kind is not Pack}
+
+
+def _stamped(record: Pack | Anomaly | Alert, origin: Origin) -> Pack | Anomaly | Alert:
+    if isinstance(record, Pack):
+        return dataclasses.replace(record, origin=origin)
+    return msgspec.structs.replace(record, origin=origin)

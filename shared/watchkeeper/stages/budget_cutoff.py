@@ -1,0 +1,72 @@
+"""budget_cutoff: reckons what the month has cost, warns, and switches off what can be spared before the budget is gone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from watchkeeper.cost.budget import WARN, month_of, plan, spend_of
+from watchkeeper.explaining.report import CITED, sources_of
+from watchkeeper.outcome import ABSENT, Emit, Outcome, Put
+from watchkeeper.ports import Key
+from watchkeeper.published import CURRENT_CUTOFF
+from watchkeeper.records import DEFAULT_TENANT, Alert, Cutoff, Report, Severity, Spend
+from watchkeeper.topology import ALERTS, CUTOFFS, DASHBOARD_ALERTS, SPEND
+
+if TYPE_CHECKING:
+    from watchkeeper.context import Context
+
+RUNBOOK = "budget-cutoff.md"
+SEVERITIES = {"warn": Severity.WARNING, "degrade": Severity.CRITICAL, "cutoff": Severity.EMERGENCY}
+
+
+def check_budget(ctx: Context) -> Outcome:
+    """The timer: what was used times what it costs, what follows from it, and that people know."""
+    outcome = Outcome()
+    month, first, last, _ = month_of(ctx.now)
+    spend = spend_of(ctx.meter.total(first, last), ctx.budget, ctx.now)
+    outcome.puts.append(Put(SPEND, month, "-", spend))
+    current, version = ctx.get_many(CUTOFFS, [CURRENT_CUTOFF], Cutoff).get(CURRENT_CUTOFF, (Cutoff(), ABSENT))
+    planned = plan(current, spend, ctx.now)
+    if planned != current:
+        outcome.puts.append(Put(CUTOFFS, *CURRENT_CUTOFF, planned, version))
+        outcome.counts["budget_changes"] += 1
+    _announce(planned, spend, ctx, outcome)
+    return outcome
+
+
+def _announce(cutoff: Cutoff, spend: Spend, ctx: Context, outcome: Outcome) -> None:
+    """Say what notify does not know yet: asked each time, so that a crash after the switch cannot keep it quiet."""
+    keys = [Key(DEFAULT_TENANT, name) for name in (cutoff.alert, cutoff.ended) if name]
+    known = {key.sort: alert for key, (alert, _) in ctx.get_many(ALERTS, keys, Alert).items()}
+    ended = known.get(cutoff.ended)
+    if ended is not None and ended.status != "resolved":
+        over = msgspec.structs.replace(ended, status="resolved", ts=ctx.now, resolved=ctx.now)
+        outcome.emits.append(Emit(DASHBOARD_ALERTS, 0, over))
+    if cutoff.alert and cutoff.alert not in known:
+        outcome.emits.append(Emit(DASHBOARD_ALERTS, 0, _alert(cutoff, spend, ctx)))
+
+
+def _alert(cutoff: Cutoff, spend: Spend, ctx: Context) -> Alert:
+    share = spend.spent / spend.budget
+    title = f"{share:.0%} of the budget of {spend.month} is spent ({spend.spent:.2f} of {spend.budget:.2f} USD)"
+    if cutoff.level == "warn" and share < WARN:
+        title = f"At this pace {spend.month} will cost {spend.forecast:.2f} of {spend.budget:.2f} USD"
+    severity = SEVERITIES[cutoff.level]
+    runbook = ctx.bundle.library.runbook(RUNBOOK)
+    report = Report(
+        cutoff.alert, DEFAULT_TENANT, "watchkeeper", ctx.now, f"{title}. {_effect(cutoff)}", 1.0,
+        runbook.causes if runbook else (), runbook.steps if runbook else (),
+        sources_of(runbook.passages[:CITED] if runbook else ()), severity, "operations",
+    )  # fmt: skip
+    return Alert(
+        cutoff.alert, DEFAULT_TENANT, "", "watchkeeper", "watchkeeper", "budget", "firing", severity, title,
+        cutoff.since, ctx.now, received=ctx.now, category="operations", report=report,
+    )  # fmt: skip
+
+
+def _effect(cutoff: Cutoff) -> str:
+    off = [] if cutoff.now.model_calls else ["language model calls"]
+    off += [f"readings of devices of {importance} importance" for importance in cutoff.now.refuse]
+    return f"Switched off: {', '.join(off)}." if off else "Nothing is switched off yet."

@@ -1,0 +1,137 @@
+"""ingest: understands what devices and clients send, and puts good readings into packs; bad ones become dead letters."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from watchkeeper.errors import DecodeError
+from watchkeeper.ids import device_hash, shard_of, text_id
+from watchkeeper.intake.assembly import Assembly, size_of
+from watchkeeper.intake.bodies import Bad, SentReading, device_fault, fault_of, readings_of, time_of
+from watchkeeper.outcome import Delivered, Emit, Outcome, RawMessage
+from watchkeeper.records import DeadLetter, Device, Origin
+from watchkeeper.topology import IOT_DATA_INGESTION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from watchkeeper.context import Context
+    from watchkeeper.topology import Topic
+
+REFUSED = "refused: the budget is spent, and readings of devices of low importance are cut off"
+
+
+class Rejection(msgspec.Struct, frozen=True):
+    """A reading that was not taken: its place in the body, counted from 0, and why."""
+
+    index: int
+    reason: str
+
+
+@dataclasses.dataclass(slots=True)
+class Receipt:
+    """What became of one body. `error`: nothing of it could be understood, and nothing was kept."""
+
+    accepted: int = 0
+    rejected: list[Rejection] = dataclasses.field(default_factory=list)
+    shed: int = 0
+    error: str = ""
+
+
+class _Good(msgspec.Struct, frozen=True):
+    sent: SentReading
+    device: str
+    ts: int | None
+    index: int
+
+
+def ingest(batch: Sequence[Delivered], ctx: Context) -> Outcome:
+    """Messages of the device hub: the device is the authenticated one, whatever the payload says."""
+    messages = [item.record for item in batch if isinstance(item.record, RawMessage)]
+    origins = [Origin("hub", item.topic, item.partition, item.offset) for item in batch]
+    return _ingest(messages, origins, IOT_DATA_INGESTION, ctx)[0]
+
+
+def admit(requests: Sequence[RawMessage], topic: Topic, ctx: Context) -> tuple[Outcome, list[Receipt]]:
+    """Bodies of HTTP requests, in which readings name their devices; answers what became of each body too."""
+    return _ingest(requests, [None] * len(requests), topic, ctx)
+
+
+def _ingest(
+    messages: Sequence[RawMessage], origins: Sequence[Origin | None], topic: Topic, ctx: Context
+) -> tuple[Outcome, list[Receipt]]:
+    outcome, assembly, receipts = Outcome(), Assembly(), []
+    for message, origin in zip(messages, origins, strict=True):
+        receipt = _take(message, origin, assembly, outcome, ctx)
+        receipts.append(receipt)
+        outcome.counts["accepted"] += receipt.accepted + receipt.shed
+    outcome.emits += [Emit(topic, pack.shard, pack) for pack in assembly.packs()]
+    outcome.counts["accepted"] += len(outcome.dead)
+    outcome.counts["dead"] += len(outcome.dead)
+    outcome.counts["shed"] += sum(receipt.shed for receipt in receipts)
+    return outcome, receipts
+
+
+def _take(message: RawMessage, origin: Origin | None, assembly: Assembly, outcome: Outcome, ctx: Context) -> Receipt:
+    receipt = Receipt()
+    try:
+        sent = readings_of(message.body, message.format)
+    except DecodeError as error:
+        receipt.error = str(error)
+        if origin:  # nobody waits for an answer: what was sent must not be lost
+            outcome.dead.append(_dead(message, origin, 0, Bad(message.body, receipt.error), ctx))
+        return receipt
+    good: list[_Good] = []
+    for index, item in enumerate(sent):
+        checked = item if isinstance(item, Bad) else _check(item, message, index)
+        if isinstance(checked, Bad):
+            receipt.rejected.append(Rejection(index, checked.reason))
+            outcome.dead.append(_dead(message, origin, index, checked, ctx))
+        elif ctx.switches.refuse and ctx.bundle.catalogue.profile(checked.device).importance in ctx.switches.refuse:
+            receipt.rejected.append(Rejection(index, REFUSED))
+            receipt.shed += 1
+        else:
+            good.append(checked)
+    if message.device and good:
+        assembly.make_room(shard_of(message.tenant, message.device, ctx.shards), sum(size_of(g.sent) for g in good))
+    for reading in good:
+        shard = shard_of(message.tenant, reading.device, ctx.shards)
+        if not message.device:
+            assembly.make_room(shard, size_of(reading.sent))
+        who = Device(message.tenant, reading.device, _site(reading, ctx))
+        salt = 0 if reading.ts is not None else _salt(message, origin, reading.index)
+        assembly.add(shard, who, reading.sent, reading.ts, message.received, origin, salt)
+    receipt.accepted = len(good)
+    return receipt
+
+
+def _check(sent: SentReading, message: RawMessage, index: int) -> _Good | Bad:
+    device = message.device or sent.device
+    reason = device_fault(device) or fault_of(sent)
+    if not reason:
+        try:
+            return _Good(sent, device, time_of(sent.ts), index)
+        except DecodeError as error:
+            reason = str(error)
+    return Bad(msgspec.json.encode(sent), reason)
+
+
+def _site(reading: _Good, ctx: Context) -> str:
+    return ctx.bundle.catalogue.profile(reading.device).site or reading.sent.site
+
+
+def _salt(message: RawMessage, origin: Origin | None, index: int) -> int:
+    """Tells readings without a time of their own apart, the same each time they are ingested; never 0."""
+    where = f"{origin.source}@{origin.offset}" if origin else message.request
+    return (device_hash(where, str(index)) >> 1) | 1
+
+
+def _dead(message: RawMessage, origin: Origin | None, index: int, bad: Bad, ctx: Context) -> DeadLetter:
+    where = (origin.topic, origin.partition, origin.offset) if origin else ("http", 0, 0)
+    name = text_id("ingest", *where, message.request, index)
+    return DeadLetter(
+        name, "ingest", bad.reason, bad.body, ctx.now, *where, index, tenant=message.tenant, device=message.device
+    )

@@ -1,0 +1,116 @@
+"""ml_score: scores every reading against its own device's past, and opens an episode where it cannot be chance."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from watchkeeper.detection.scorer import score
+from watchkeeper.detection.state import DetectorState
+from watchkeeper.ids import text_id
+from watchkeeper.outcome import Delivered, Emit, Outcome
+from watchkeeper.packs import Pack, Table
+from watchkeeper.records import Anomaly, Flag, Importance, MetricView, Severity
+from watchkeeper.topology import FINAL_DATA_STORAGE, RAG_ERROR_REPORTING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from watchkeeper.context import Context
+    from watchkeeper.detection.scorer import Edge
+
+COLUMNS = ("device", "ts", "received", "flags", "salt", "origin", "tags")
+VIEWS = 8  # metrics shown on an anomaly, those that contribute most
+
+
+def ml_score(batch: Sequence[Delivered], ctx: Context) -> Outcome:
+    """Every reading with its score; an anomaly where the model's episode opens, goes on or clears."""
+    outcome = Outcome()
+    for index, item in enumerate(batch):
+        if not isinstance(item.record, Pack):
+            continue
+        pack, state = item.record, ctx.states[item.record.shard]
+        tables = []
+        for table in pack.tables if _apart(pack) else [_together(pack)]:
+            scored, edges = _score(pack, table, state, ctx)
+            tables.append(scored)
+            for edge in edges:
+                anomaly = _anomaly(pack, table, edge, ctx)
+                outcome.emits.append(Emit(RAG_ERROR_REPORTING, pack.shard, anomaly, index))
+                outcome.counts["anomalies"] += edge.phase == "open"
+        outcome.emits.append(Emit(FINAL_DATA_STORAGE, pack.shard, pack.with_tables(tables), index))
+    return outcome
+
+
+def _score(pack: Pack, table: Table, state: DetectorState, ctx: Context) -> tuple[Table, list[Edge]]:
+    names = [f"{who.tenant}\0{who.device}" for who in pack.devices]
+    scored = score(state, names, table.device, table.ts, table.metrics, table.values.T, model=ctx.model)
+    flags = table.flags.copy()
+    flags[scored.warming] |= Flag.WARMING
+    flags[scored.anomalous] |= Flag.ANOMALOUS
+    return dataclasses.replace(table, flags=flags, score=scored.score), scored.edges
+
+
+def _apart(pack: Pack) -> bool:
+    """Is every device in one table only? Then tables can be scored one by one without mixing up its order."""
+    held = [set(table.device.tolist()) for table in pack.tables]
+    return sum(map(len, held)) == len(set().union(*held))
+
+
+def _together(pack: Pack) -> Table:
+    """All readings of a pack as one table over all its metrics, in order of time."""
+    metrics = tuple(dict.fromkeys(name for table in pack.tables for name in table.metrics))
+    values = np.full((len(metrics), len(pack)), np.nan)
+    rules: dict[int, list[str]] = {}
+    start = 0
+    for table in pack.tables:
+        rows = slice(start, start + len(table))
+        values[[metrics.index(name) for name in table.metrics], rows] = table.values
+        rules |= {start + row: ids for row, ids in table.rules.items()}
+        start += len(table)
+    columns = {name: np.concatenate([getattr(t, name) for t in pack.tables]) for name in COLUMNS}
+    whole = Table(metrics, values=values, score=np.empty(0), rules=rules, **columns)
+    return whole.reordered(np.argsort(whole.ts, kind="stable"))
+
+
+def _anomaly(pack: Pack, table: Table, edge: Edge, ctx: Context) -> Anomaly:
+    who, ts = pack.devices[table.device[edge.row]], int(table.ts[edge.row])
+    profile = ctx.bundle.catalogue.profile(who.device)
+    most = sorted(edge.contribution, key=lambda name: -edge.contribution[name])[:VIEWS]
+    values = dict(zip(table.metrics, table.values[:, edge.row].tolist(), strict=True))
+    views = {
+        name: MetricView(values[name], edge.expected[name], edge.low[name], edge.high[name], edge.contribution[name])
+        for name in most
+    }
+    severity = Severity.CRITICAL if profile.importance is Importance.CRITICAL else Severity.WARNING
+    return Anomaly(
+        text_id(who.tenant, who.device, "model", edge.phase, edge.since_ts, ts),
+        who.tenant, who.site, who.device, profile.class_name, "model", edge.phase, ts, severity, _summary(edge, views),
+        received=int(table.received[edge.row]), metric=edge.metric, metrics=views, score=round(edge.score, 4),
+        confidence=round(edge.confidence, 4), since=edge.since_ts, count=edge.count, bundle=ctx.bundle.version,
+        model=ctx.model.version if ctx.model else "baseline", backfill=bool(table.flags[edge.row] & Flag.BACKFILL),
+    )  # fmt: skip
+
+
+def _summary(edge: Edge, views: dict[str, MetricView]) -> str:
+    view = views.get(edge.metric)
+    if view is None or view.value is None or view.low is None or view.high is None:
+        return "Unusual readings"
+    where = "above" if view.value > view.high else "below" if view.value < view.low else "unusual within"
+    return f"{edge.metric} is {view.value:.4g}, {where} the expected {view.low:.4g} to {view.high:.4g}"
+
+
+class _Codec:
+    def empty(self) -> DetectorState:
+        return DetectorState.empty()
+
+    def encode(self, state: DetectorState) -> bytes:
+        return state.encode()
+
+    def decode(self, data: bytes) -> DetectorState:
+        return DetectorState.decode(data)
+
+
+SCORE_CODEC = _Codec()

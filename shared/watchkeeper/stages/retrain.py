@@ -1,0 +1,60 @@
+"""retrain: learns a detection model from the final series, leaving out what was anomalous and minding what people reviewed.
+
+The only stage that imports scikit-learn, and so the one that the pipeline table does not import.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from watchkeeper.detection.training import History, train, training_features
+from watchkeeper.ids import text_id
+from watchkeeper.records import Flag, Review
+from watchkeeper.series.query import DeviceHistory, history
+from watchkeeper.topology import REVIEWS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from watchkeeper.detection.model import Model
+    from watchkeeper.packs import Bools
+    from watchkeeper.ports import Ports
+
+MOST_READINGS = 20_000  # of one device, the newest: enough for its features, and a bound on the work
+UNFIT = Flag.ANOMALOUS | Flag.LATE | Flag.CORRECTION
+
+
+def retrain(ports: Ports, shards: int, now: int) -> Model:
+    """A new model from all devices of all shards. ModelError: there is too little to learn from."""
+    features = training_features(_histories(ports, shards))
+    version = f"m-{text_id(now, len(features))}"
+    return train(features, seed=now % 2**32, version=version, trained_at=now)
+
+
+def _histories(ports: Ports, shards: int) -> Iterator[History]:
+    reviews: dict[str, list[Review]] = {}
+    for shard in range(shards):
+        for device in history(ports.blobs, shard):
+            if device.tenant not in reviews:
+                rows = ports.tables.query(REVIEWS.name, device.tenant, limit=100_000)
+                reviews[device.tenant] = [msgspec.json.decode(row.value, type=Review) for row in rows]
+            theirs = [review for review in reviews[device.tenant] if review.device == device.device]
+            newest = slice(-MOST_READINGS, None)
+            values = device.values[:, newest].T
+            yield History(device.ts[newest], values, device.metrics, _leave_out(device, theirs)[newest])
+
+
+def _leave_out(device: DeviceHistory, reviews: list[Review]) -> Bools:
+    """What was flagged or confirmed is left out; what a person has rejected as an anomaly is learnt from again."""
+    out = (device.flags & UNFIT) != 0
+    within = [(review, (device.ts >= review.start) & (device.ts <= review.end)) for review in reviews]
+    for review, rows in within:
+        if review.verdict == "rejected":
+            out &= ~rows
+    for review, rows in within:
+        if review.verdict == "confirmed":
+            out |= rows
+    return np.asarray(out, bool)

@@ -1,0 +1,98 @@
+"""Whatever is sent, it is not an error on our side."""
+
+import msgspec
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from watchkeeper_api import Limits
+from watchkeeper_api.schemas import ErrorAnswer, IngestAnswer
+
+FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(10**11, 10**13),
+    st.floats(),
+    st.text(max_size=20),
+    st.sampled_from(["2026-11-22T10:00:00Z", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "pump-7"]),
+)
+VALUES = st.one_of(SCALARS, st.lists(SCALARS, max_size=3), st.dictionaries(st.text(max_size=8), SCALARS, max_size=3))
+READINGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "device": st.one_of(st.just("pump-7"), VALUES),
+        "ts": VALUES,
+        "values": VALUES,
+        "tags": VALUES,
+        "site": VALUES,
+        "tenant": VALUES,
+    },
+)
+DOCUMENTS = st.one_of(VALUES, READINGS, st.lists(st.one_of(READINGS, VALUES), max_size=4))
+BODIES = st.one_of(
+    st.binary(max_size=200),
+    DOCUMENTS.map(msgspec.json.encode),
+    DOCUMENTS.map(lambda item: msgspec.json.encode({"readings": item})),
+    st.text(alphabet='device,ts\n";1.é\0', max_size=80).map(lambda text: f"device,ts,v\n{text}".encode()),
+)
+
+
+def check(answer, good):
+    assert answer.status_code in {202, 200, 400, 404}, answer.text
+    if answer.is_success:
+        msgspec.json.decode(answer.content, type=good)
+    else:
+        assert msgspec.json.decode(answer.content, type=ErrorAnswer).error.message
+
+
+@FUZZ
+@given(body=BODIES)
+@example(body=b"[" * 100_000)
+@example(body=b'{"readings":' * 20_000)
+@example(body=b'{"device":"a","values":{"a":1e999}}')
+@example(body=b'{"device":"\\ud800","values":{"a":1}}')
+@example(body=b'{"device":"a","ts":"\\ud800","values":{"\\udfff":1}}')
+@example(body=b'{"device":"a","ts":1e308,"values":{"v":123456789012345678901234567890}}')
+@example(body=b"\xef\xbb\xbf[]")
+def test_any_body_of_readings_is_taken_or_refused(make_api, body):
+    api = make_api(limits=Limits(requests_per_second=0), group_commit=False)
+    for path, kind in (("/ingest/realtime", "application/json"), ("/ingest/csv", "text/csv")):
+        check(api.post(path, content=body, headers={"content-type": kind}), IngestAnswer)
+
+
+@FUZZ
+@given(body=BODIES, name=st.text(max_size=20))
+@example(body=b'{"by": "\\ud800"}', name="x")
+def test_any_command_is_done_or_refused(make_api, body, name):
+    api = make_api(limits=Limits(requests_per_second=0), group_commit=False)
+    quoted = "".join(f"%{byte:02X}" for byte in name.encode("utf-8", "surrogatepass")) or "x"
+    for path in (f"/api/alerts/{quoted}/acknowledge", f"/api/anomalies/{quoted}/review"):
+        check(api.post(path, content=body, headers={"content-type": "application/json"}), dict)
+
+
+@FUZZ
+@given(
+    path=st.sampled_from(["/api/devices", "/api/devices/p/series", "/api/anomalies", "/api/alerts"]),
+    query=st.dictionaries(
+        st.sampled_from(["metric", "from", "to", "points", "after", "before", "limit", "device", "status", "severity"]),
+        st.one_of(st.integers().map(str), st.text(max_size=30)),
+    ),
+)
+def test_any_question_is_answered_or_refused(make_api, path, query):
+    api = make_api(limits=Limits(requests_per_second=0), group_commit=False)
+    check(api.get(path, params=query), dict)
+
+
+@FUZZ
+@given(
+    headers=st.dictionaries(
+        st.sampled_from(
+            ["x-api-key", "authorization", "content-type", "content-length", "idempotency-key", "content-encoding"]
+        ),
+        st.binary(max_size=30),
+    )
+)
+def test_any_headers_are_taken_or_refused(make_api, headers):
+    api = make_api(limits=Limits(requests_per_second=0), group_commit=False)
+    assert api.post("/ingest/realtime", content=b"[]", headers=headers).status_code < 500

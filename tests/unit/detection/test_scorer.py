@@ -1,0 +1,157 @@
+"""Faults are found, noise is not, and an episode tells what it saw."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.unit.detection.series_of import SENSORS, noise, pump, times
+from watchkeeper.detection.config import DEFAULT
+from watchkeeper.detection.features import FEATURE_NAMES
+from watchkeeper.detection.scorer import Scored, score
+from watchkeeper.detection.series import FIELDS
+from watchkeeper.detection.state import DetectorState
+from watchkeeper.detection.training import History, train, training_features
+
+AT = 3000
+
+
+def opened(got: Scored) -> list[int]:
+    return [edge.row for edge in got.edges if edge.phase == "open"]
+
+
+def watch(values: np.ndarray, step_ms: int = 1000, state: DetectorState | None = None) -> Scored:
+    values = values.reshape(len(values), -1)
+    names = SENSORS[: values.shape[1]]
+    state = state or DetectorState.empty()
+    return score(state, ["d"], np.zeros(len(values), int), times(len(values), step_ms), names, values)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "heavy-tailed", "seasonal", "drifting", "correlated"])
+def test_well_behaved_noise_opens_at_most_about_one_episode_in_20_000_readings(kind: str) -> None:
+    n, devices = 10_000, 8
+    x = np.concatenate([noise(kind, n, seed) for seed in range(devices)])[:, None]
+    names = [str(i) for i in range(devices)]
+    ts = np.tile(times(n, 300_000), devices)
+    got = score(DetectorState.empty(), names, np.repeat(np.arange(devices), n), ts, ["m"], x)
+    assert len(opened(got)) <= 5
+
+
+def test_an_hour_of_eight_healthy_sensors_is_quiet() -> None:
+    for seed in range(3):
+        assert not watch(pump(3600, seed)).edges
+
+
+def fault(name: str, x: np.ndarray) -> None:
+    sd = x[:AT].std(0)
+    if name == "step":
+        x[AT:, 4] += 6.0 * sd[4]
+    elif name == "ramp":
+        x[AT:, 4] += np.minimum(0.25 * np.arange(len(x) - AT), 20.0) * sd[4]
+    elif name == "all a little":
+        x[AT:] += 2.5 * sd * np.array([1, -1, 1, 1, -1, 1, 0, 0])
+    elif name == "shaking":
+        x[AT:, 5] += 6.0 * sd[5] * np.random.default_rng(1).standard_normal(len(x) - AT)
+    elif name == "stuck":
+        x[AT:, 0] = x[AT, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [
+        ("step", "temperature"),
+        ("ramp", "temperature"),
+        ("shaking", "vibration"),
+        ("stuck", "flow"),
+        ("all a little", ""),
+    ],
+)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_fault_is_found_and_named(name: str, metric: str, seed: int) -> None:
+    x = pump(AT + 400, seed)
+    fault(name, x)
+    got = watch(x)
+    edges = [edge for edge in got.edges if edge.phase == "open"]
+    assert [AT <= edge.row < AT + 200 for edge in edges] == [True]
+    assert not metric or edges[0].metric == metric
+    assert got.anomalous[edges[0].row]
+
+
+def stepped() -> tuple[Scored, np.ndarray]:
+    x = noise("gaussian", 5000, 2)
+    x[AT:] += 15.0
+    return watch(x), x
+
+
+def test_an_edge_tells_what_was_expected_and_who_contributed() -> None:
+    edge = stepped()[0].edges[0]
+    assert (edge.phase, edge.metric) == ("open", "flow")
+    assert edge.low["flow"] < edge.expected["flow"] < edge.high["flow"]
+    assert abs(edge.expected["flow"] - 50.0) < 2.0
+    surprise = DEFAULT.open_surprise * edge.score / (1.0 - edge.score)
+    assert sum(edge.contribution.values()) == pytest.approx(surprise)
+    assert 0.5 <= edge.score <= 1.0
+    assert 0.5 < edge.confidence <= 1.0
+
+
+def test_a_shift_that_lasts_is_learnt_and_clears_once() -> None:
+    got, _ = stepped()
+    phases = [edge.phase for edge in got.edges]
+    assert phases[0] == "open"
+    assert phases[-1] == "clear"
+    assert set(phases[1:-1]) <= {"update"}
+    start, end = got.edges[0].row, got.edges[-1].row
+    assert got.anomalous[start:end].all()
+    assert not got.anomalous[end:].any()
+    assert {edge.since_ts for edge in got.edges} == {int(times(5000)[start])}
+    assert sum(edge.count for edge in got.edges) == end - start + 1
+
+
+def test_updates_come_at_most_once_a_minute_and_clearing_takes_quiet_time() -> None:
+    got, _ = stepped()
+    rows = [edge.row for edge in got.edges]
+    assert min(np.diff(rows[:-1]), default=60) >= 60
+    assert rows[-1] - rows[0] >= DEFAULT.quiet_ms // 1000
+
+
+def test_nothing_alerts_while_warming_up() -> None:
+    x = noise("gaussian", 90)
+    x[60:] += 50.0
+    got = watch(x)
+    assert got.warming.all()
+    assert not got.edges
+
+
+def test_a_daily_profile_is_learnt() -> None:
+    n = 288 * 14
+    day = np.where(np.arange(n) % 288 > 144, 30.0, 0.0)
+    x = 50.0 + day + noise("gaussian", n, 1)
+    state = DetectorState.empty()
+    assert all(row < 288 for row in opened(watch(x, 300_000, state)))
+    assert state.series.num[FIELDS.index("gain"), 0] > 0.5
+
+
+def test_the_forest_is_trained_on_what_scoring_sees_and_finds_faults_too() -> None:
+    past = [History(times(2000), pump(2000, seed), SENSORS) for seed in range(2)]
+    spoilt = pump(2000, 9)
+    spoilt[1000:1100] += 100.0
+    bad = np.arange(2000) >= 1000
+    matrix = training_features([*past, History(times(2000), spoilt, SENSORS, bad)])
+    assert matrix.shape == (1950 * 2 + 950, len(FEATURE_NAMES))
+    model = train(matrix, seed=0, trees=30)
+    x = pump(AT + 400, 4)
+    fault("step", x)
+    got = score(DetectorState.empty(), ["d"], np.zeros(len(x), int), times(len(x)), SENSORS, x, model=model)
+    assert AT <= opened(got)[0] < AT + 30
+
+
+def test_scoring_imports_no_scikit_learn() -> None:
+    heavy = "{m.split('.')[0] for m in sys.modules} & {'sklearn', 'scipy', 'pandas'}"
+    code = f"import sys, watchkeeper.detection.scorer, watchkeeper.detection.model; print({heavy})"
+    shared = str(Path(__file__).parents[3] / "shared")
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": shared}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
