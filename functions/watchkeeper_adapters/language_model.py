@@ -159,7 +159,7 @@ class OpenAICompatible:
         return excerpt(text.replace(self._api_key, "…") if self._api_key else text)
 
 
-class _FormRefused(Exception):  # noqa: N818 - it says what happened, and never leaves this module
+class _FormRefused(Exception):
     """The endpoint takes no request of this form."""
 
 

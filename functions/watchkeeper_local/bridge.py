@@ -1,6 +1,7 @@
 """The bridge from MQTT to the stream: a message is acknowledged to the broker only when it is durably stored.
 
-Its session is persistent, so what arrives while it is away waits in the broker; what it has not acknowledged comes again.
+Its session is persistent, so what arrives while it is away waits in the broker; what it has not acknowledged comes
+again.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Bridge:
         self._writer.start()
         if not self.connected.wait(patience_s):
             self.stop()
-            message = f"{self._endpoint.shown} does not accept the connection; is a broker there, and are user and password right?"
+            message = f"{self._endpoint.shown} accepts no connection; is a broker there, with this user and password?"
             raise ConfigError(message)
 
     def stop(self) -> None:
@@ -84,7 +85,12 @@ class Bridge:
         self._client.loop_stop()
 
     def _on_connect(
-        self, client: mqtt.Client, _userdata: object, _flags: mqtt.ConnectFlags, reason: ReasonCode, _properties: Properties | None
+        self,
+        client: mqtt.Client,
+        _userdata: object,
+        _flags: mqtt.ConnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
     ) -> None:
         if reason.is_failure:
             log.error("%s refuses the connection: %s", self._endpoint.shown, reason)
@@ -93,7 +99,12 @@ class Bridge:
         self.connected.set()
 
     def _on_disconnect(
-        self, _client: mqtt.Client, _userdata: object, _flags: object, reason: ReasonCode, _properties: Properties | None
+        self,
+        _client: mqtt.Client,
+        _userdata: object,
+        _flags: object,
+        reason: ReasonCode,
+        _properties: Properties | None,
     ) -> None:
         self.connected.clear()
         if not self._stop.is_set():

@@ -50,7 +50,9 @@ def _listener(settings: Settings, version: str, port: int) -> str:
         tls = "tls = {{ certpath = {}, keypath = {} }}\n".format(*paths)
     auth = ""
     if settings.mqtt_user:
-        auth = f"[{version}.1.connections.auth]\n{json.dumps(settings.mqtt_user)} = {json.dumps(settings.mqtt_password)}\n"
+        auth = (
+            f"[{version}.1.connections.auth]\n{json.dumps(settings.mqtt_user)} = {json.dumps(settings.mqtt_password)}\n"
+        )
     return (
         f'[{version}.1]\nname = "{version}"\nlisten = "{settings.host}:{port}"\nnext_connection_delay_ms = 1\n{tls}'
         f"[{version}.1.connections]\nconnection_timeout_ms = 60000\nmax_payload_size = {MAX_PAYLOAD}\n"

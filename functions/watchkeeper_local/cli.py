@@ -48,7 +48,9 @@ def stop_on_signals() -> threading.Event:
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """The flags of the settings. What is not given is None: the environment, the file or the default decides."""
-    parser.add_argument("--config", default="", metavar="FILE", help="TOML file with settings, named as the flags with _")
+    parser.add_argument(
+        "--config", default="", metavar="FILE", help="TOML file with settings, named as the flags with _"
+    )
     for field in msgspec.structs.fields(Settings):
         default = ",".join(field.default) if field.name in LISTS else field.default
         text = f"{HELP[field.name]} (default: {default})" if default not in {"", 0.0} else HELP[field.name]
@@ -119,21 +121,29 @@ def _parser() -> argparse.ArgumentParser:
     add_settings(up)
     up.set_defaults(run=_up)
 
-    demo = commands.add_parser("demo", help="run everything for a while, with a simulated fleet and this very machine as devices")
+    demo = commands.add_parser(
+        "demo", help="run everything for a while, with a simulated fleet and this very machine as devices"
+    )
     demo.add_argument("--seconds", type=_positive, default=60, help="how long the live part lasts (default: 60)")
     demo.add_argument("--pumps", type=_positive, default=12, help="how many pumps (default: 12)")
     demo.add_argument("--seed", type=int, default=7, help="what the simulation's chances come from (default: 7)")
     demo.set_defaults(run=_demo)
 
     replay = commands.add_parser("replay", help="send CSV files as devices")
-    replay.add_argument("files", nargs="+", metavar="FILE", help="CSV with a time column; other numeric columns are metrics")
-    replay.add_argument("--to", default="http://127.0.0.1:8080", help="mqtt://… or http://… (default: http://127.0.0.1:8080)")
+    replay.add_argument(
+        "files", nargs="+", metavar="FILE", help="CSV with a time column; other numeric columns are metrics"
+    )
+    replay.add_argument(
+        "--to", default="http://127.0.0.1:8080", help="mqtt://… or http://… (default: http://127.0.0.1:8080)"
+    )
     replay.add_argument("--speed", default="max", help="times real time, or max (default: max)")
     _add_key(replay)
     replay.set_defaults(run=_replay)
 
     status = commands.add_parser("status", help="what a running Watchkeeper has taken, found and spent")
-    status.add_argument("--url", default="http://127.0.0.1:8080", help="where its API is (default: http://127.0.0.1:8080)")
+    status.add_argument(
+        "--url", default="http://127.0.0.1:8080", help="where its API is (default: http://127.0.0.1:8080)"
+    )
     status.add_argument("--json", action="store_true", help="as JSON")
     _add_key(status)
     status.set_defaults(run=_status)
@@ -160,3 +170,7 @@ def _positive(text: str) -> int:
         message = f"{text} is not a positive number"
         raise argparse.ArgumentTypeError(message)
     return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

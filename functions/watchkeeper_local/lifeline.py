@@ -18,7 +18,7 @@ _fresh = multiprocessing.get_context("spawn")
 
 
 class Child:
-    """A process that is told to stop by closing a pipe; the operating system closes it too when the parent is killed."""
+    """A process that stops when a pipe closes, which the operating system does too when the parent is killed."""
 
     def __init__(self, name: str, main: Callable[..., None], *arguments: object) -> None:
         """Start it: `main(*arguments, stop)`, where `stop` is an event that is set when it is to end."""

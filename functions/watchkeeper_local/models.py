@@ -30,7 +30,8 @@ def manage_models(settings: Settings, action: str, version: str) -> int:
             roll_back_model(ports.blobs)
         pin = current_pin(ports.blobs)
         for name in model_versions(ports.blobs):
-            print(f"{name}{'  in force' if name == pin.version else ''}{', pinned' if name == pin.version and pin.pinned else ''}")
+            in_force = ("  in force, pinned" if pin.pinned else "  in force") if name == pin.version else ""
+            print(f"{name}{in_force}")
         if not pin.version:
             print("no model is in force yet: readings are scored by their devices' baselines alone")
     finally:

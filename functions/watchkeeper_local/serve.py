@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from watchkeeper_local.sqlite import SqlitePorts
 
 
-def backend_of(
-    settings: Settings, ports: SqlitePorts, published: Published, workers: Callable[[], int]
-) -> Backend:
+def backend_of(settings: Settings, ports: SqlitePorts, published: Published, workers: Callable[[], int]) -> Backend:
     """What the application works on here."""
 
     def status() -> Mapping[str, object]:

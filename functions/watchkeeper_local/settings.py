@@ -79,13 +79,16 @@ HELP: Mapping[str, str] = {
     "log_level": "debug, info, warning or error",
 }
 
-LISTS = {name for name, field in ((f.name, f) for f in msgspec.structs.fields(Settings)) if isinstance(field.default, tuple)}
+LISTS = {
+    name for name, field in ((f.name, f) for f in msgspec.structs.fields(Settings)) if isinstance(field.default, tuple)
+}
 
 
 def read_settings(flags: Mapping[str, Any], environment: Mapping[str, str], file: str = "") -> Settings:
     """The settings. ConfigError: an unknown name (with a suggestion), a value that is not allowed, or an unsafe choice.
 
-    `flags` holds what was given on the command line, `file` the TOML file named there; `WATCHKEEPER_CONFIG` names one too.
+    `flags` holds what was given on the command line, `file` the TOML file named there; `WATCHKEEPER_CONFIG` names one
+    too.
     """
     file = file or environment.get(PREFIX + CONFIG_FILE, "")
     merged: dict[str, Any] = _file(Path(file)) if file else {}
@@ -146,12 +149,16 @@ def _check(settings: Settings) -> None:
         if bool(getattr(settings, one)) != bool(getattr(settings, other)):
             problems.append(f"{one} and {other} go together: set both or none")
     if settings.mqtt_certificate and not settings.mqtt_broker and not settings.mqtt_ca:
-        problems.append("mqtt_certificate needs mqtt_ca, the authority that signed it: the pipeline itself connects by TLS too")
+        problems.append(
+            "mqtt_certificate needs mqtt_ca, the authority that signed it: the pipeline itself connects by TLS too"
+        )
     problems += [f"api_keys: {key.split('=')[0]!r} is not name=key" for key in settings.api_keys if not _key_fits(key)]
     if settings.log_level not in {"debug", "info", "warning", "error"}:
         problems.append(f"log_level {settings.log_level!r}: debug, info, warning or error is expected")
     if settings.partitions > settings.shards:
-        problems.append(f"partitions {settings.partitions} is more than shards {settings.shards}: some would stay empty")
+        problems.append(
+            f"partitions {settings.partitions} is more than shards {settings.shards}: some would stay empty"
+        )
     if problems:
         raise ConfigError("\n".join(problems))
 

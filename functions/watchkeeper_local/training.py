@@ -20,8 +20,8 @@ LOOK_S = 30.0  # how often it looks whether it is time; a first model is learnt 
 
 
 def retrain_now(ports: Ports, shards: int) -> str:
-    """Learn a model from what is stored and put it in force, unless one is pinned; answers what happened, for people."""
-    from watchkeeper.stages.retrain import retrain  # noqa: PLC0415 - scikit-learn takes a second, and only training needs it
+    """Learn a model from what is stored and put it in force, unless one is pinned; answers what it did, in words."""
+    from watchkeeper.stages.retrain import retrain
 
     model = retrain(ports, shards, clock())
     in_force = publish_model(ports.blobs, model)

@@ -1,4 +1,4 @@
-"""`watchkeeper up`: broker, bridge, API and workers on one machine, started in order and stopped in the opposite one."""
+"""`watchkeeper up`: broker, bridge, API and workers on one machine, stopped in the opposite order of their start."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Runtime:
             publish_bundle(self.ports.blobs, self.published.bundle)
             if not settings.mqtt_broker:
                 self._broker = start_broker(settings)
-                exits.callback(lambda: self._broker and self._broker.stop())
+                exits.callback(self._stop_broker)
             for number in range(min(settings.workers, settings.partitions)):
                 self._start(f"worker-{number}", lambda number=number: Child(f"worker-{number}", work, settings, number))  # type: ignore[misc]
             if settings.retrain_hours:
@@ -93,6 +93,10 @@ class Runtime:
 
     def _running(self) -> int:
         return sum(name.startswith("worker") and child.exit_code is None for name, (child, _) in self._children.items())
+
+    def _stop_broker(self) -> None:
+        if self._broker is not None:
+            self._broker.stop()
 
     def _stop_children(self) -> None:
         for child, _ in self._children.values():

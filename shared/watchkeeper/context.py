@@ -33,8 +33,8 @@ LONGEST_RETRY_MS = 300_000
 class Context:
     """One batch's view. Whatever the stage's row does not declare raises Undeclared.
 
-    `states` are the stage's states by shard; `now` is epoch ms, wall time, the same for the whole batch; `used` counts what the meter
-    should see.
+    `states` are the stage's states by shard; `now` is epoch ms, wall time, the same for the whole batch; `used` counts
+    what the meter should see.
     """
 
     stage: Stage
@@ -98,7 +98,9 @@ class Context:
         rows = self._ports.tables.get_many(table.name, keys)
         return {key: (msgspec.json.decode(row.value, type=kind), row.version) for key, row in rows.items()}
 
-    def query(self, table: TableSpec, partition: str, kind: type[Record], low: str = "", high: str = "") -> list[Record]:
+    def query(
+        self, table: TableSpec, partition: str, kind: type[Record], low: str = "", high: str = ""
+    ) -> list[Record]:
         """Records of a partition with `low` <= sort key < `high`, in order."""
         self._may_read(table)
         rows = self._ports.tables.query(table.name, partition, low, high)

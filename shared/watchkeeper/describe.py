@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
-from watchkeeper.topology import DEAD_LETTER, Every, Topic
+from watchkeeper.topology import DEAD_LETTER, Every, Http, Topic
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from watchkeeper.topology import Stage, Trigger
 
@@ -18,37 +19,70 @@ def as_text(pipeline: Sequence[Stage]) -> str:
     """One block of rows for each stage, columns aligned."""
     rows: list[tuple[str, ...]] = [HEADER]
     for stage in pipeline:
-        columns = (
+        columns: tuple[list[str], ...] = (
             [stage.name],
             [_trigger(trigger) for trigger in stage.on],
             [topic.name for topic in stage.emits],
             [table.name for table in stage.writes],
-            list(stage.uses),
+            [*stage.uses],
             [stage.state or ""],
         )
-        for line in range(max(map(len, columns))):
-            rows.append(tuple(column[line] if line < len(column) else "" for column in columns))
+        rows += itertools.zip_longest(*columns, fillvalue="")
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
 def as_mermaid(pipeline: Sequence[Stage]) -> str:
-    """A flow chart: stages are boxes, topics the arrows between them."""
-    lines = ["flowchart LR"]
+    """A flow chart, from top to bottom: stages are boxes, topics are arrows, tables are cylinders.
+
+    A topic that several stages emit to is a box of its own, so that their arrows meet there. Dotted arrows are rows
+    that are written, and rows that a stage reads of another one; the API reads them all, which is not drawn.
+    """
+    return "\n".join(["flowchart TD", *(f"    {line}" for line in _lines(pipeline))])
+
+
+def _lines(pipeline: Sequence[Stage]) -> Iterator[str]:
     for stage in pipeline:
-        lines.append(f"    {stage.name}[{stage.name}]")
-        for trigger in stage.on:
-            if isinstance(trigger, Topic):
-                if trigger.producer:
-                    lines.append(f"    hub(({trigger.producer})) -->|{trigger.name}| {stage.name}")
-                makers = [maker.name for maker in pipeline if trigger in maker.emits]
-                lines += [f"    {maker} -->|{trigger.name}| {stage.name}" for maker in makers]
-            elif not isinstance(trigger, Every):
-                lines.append(f"    people((people and clients)) -->|HTTP| {stage.name}")
-        lines += [f"    {stage.name} -.-> {table.name.replace('-', '_')}[({table.name})]" for table in stage.writes]
-    lines.append(f"    poison((what no stage can take)) -->|{DEAD_LETTER.name}| operators((operators))")
-    return "\n".join(lines)
+        yield f'{stage.name}["{stage.name}"]'
+        if any(isinstance(trigger, Http) for trigger in stage.on):
+            yield f'clients(["clients and people"]) -->|HTTP| {stage.name}'
+        for topic in stage.topics:
+            if topic.producer:
+                yield f'{_id(topic.producer)}(["{topic.producer}"]) -->|{topic.name}| {stage.name}'
+        yield from _arrivals(stage, pipeline)
+        if stage.writes:
+            yield f'{stage.name} -.-> {_rows(stage)}[("{_names(table.name for table in stage.writes)}")]'
+    for stage in pipeline:
+        owners = [owner for owner in pipeline if set(owner.writes) & set(stage.reads) and owner is not stage]
+        if not any(isinstance(trigger, Http) for trigger in stage.on):
+            yield from (f"{_rows(owner)} -.-> {stage.name}" for owner in owners)
+    yield f'any(["any stage"]) -->|{DEAD_LETTER.name}| {_id(DEAD_LETTER.consumer)}(["{DEAD_LETTER.consumer}"])'
+
+
+def _arrivals(stage: Stage, pipeline: Sequence[Stage]) -> Iterator[str]:
+    """The arrows that end at a stage: one from each stage before it, or one from each topic in which several meet."""
+    direct: dict[str, list[str]] = {}
+    for topic in stage.topics:
+        makers = [maker.name for maker in pipeline if topic in maker.emits]
+        if len(makers) == 1:
+            direct.setdefault(makers[0], []).append(topic.name)
+        elif makers:
+            yield f'{" & ".join(makers)} --> {_id(topic.name)}{{{{"{topic.name}"}}}} --> {stage.name}'
+    yield from (f'{maker} -->|"{_names(topics)}"| {stage.name}' for maker, topics in direct.items())
+
+
+def _names(names: Iterator[str] | Sequence[str]) -> str:
+    return "<br>".join(names)
+
+
+def _rows(stage: Stage) -> str:
+    return f"{stage.name}_rows"
+
+
+def _id(name: str) -> str:
+    """A name as Mermaid takes it: letters, digits and underscores, and never one of its own words."""
+    return "at_" + "".join(c if c.isalnum() else "_" for c in name)
 
 
 def _trigger(trigger: Trigger) -> str:

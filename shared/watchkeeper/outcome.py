@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class RawMessage:
     """What a device or client sent, not yet understood.
 
-    `device` is the authenticated one, empty where the body names devices itself (HTTP); `format` is `json` or `csv`. `request`
-    names an HTTP request and `shard` is the one of the device, where there is one.
+    `device` is the authenticated one, empty where the body names devices itself (HTTP); `format` is `json` or `csv`.
+    `request` names an HTTP request and `shard` is the one of the device, where there is one.
     """
 
     body: bytes
@@ -54,9 +54,9 @@ ABSENT: Final = None
 class Put:
     """A record to write. `expect`: ANYWAY, ABSENT (must not be there), or the version it must have.
 
-    A refused put is no failure if `claim` is set and the stored record holds the same claim (`opened_by`): the claimant has won before.
-    Otherwise, with `claim`, it has lost: what depends on the put is not done. Without `claim` it is a Conflict, and the batch comes
-    again.
+    A refused put is no failure if `claim` is set and the stored record holds the same claim (`opened_by`): the claimant
+    has won before. Otherwise, with `claim`, it has lost: what depends on the put is not done. Without `claim` it is a
+    Conflict, and the batch comes again.
     """
 
     table: TableSpec
@@ -80,8 +80,8 @@ class BlobPut:
 class Emit:
     """A record to append to a topic.
 
-    `made_from` is the index, in the batch, of what it was made from (None: a timer or a request): `run` stamps the origin. With `after`
-    it is emitted only if that put was won.
+    `made_from` is the index, in the batch, of what it was made from (None: a timer or a request): `run` stamps the
+    origin. With `after` it is emitted only if that put was won.
     """
 
     topic: Topic
@@ -95,8 +95,9 @@ class Emit:
 class Outcome:
     """All effects of a batch, committed in this order: blobs, puts, emits, dead, state; then `sends` and `expired`.
 
-    `states` are the shards whose state changed. `sends` leave for the world once all else is durable; `expired` blobs are no longer
-    referred to. `counts` are readings (accepted, stored, deduplicated, shed, dead) and whatever else a stage counts.
+    `states` are the shards whose state changed. `sends` leave for the world once all else is durable; `expired` blobs
+    are no longer referred to. `counts` are readings (accepted, stored, deduplicated, shed, dead) and whatever else a
+    stage counts.
     """
 
     blobs: list[BlobPut] = dataclasses.field(default_factory=list)

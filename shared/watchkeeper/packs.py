@@ -149,8 +149,8 @@ class Table:
 class Pack:
     """Readings of one shard, in the order they came.
 
-    A pack that a stage made from one message has one `origin`. Where messages were merged into it (ingest), each reading has its own,
-    in `origins`.
+    A pack that a stage made from one message has one `origin`. Where messages were merged into it (ingest), each
+    reading has its own, in `origins`.
     """
 
     shard: int
@@ -165,9 +165,10 @@ class Pack:
         return sum(map(len, self.tables))
 
     def ids(self, table: Table) -> NDArray[np.uint64]:
-        """The ids of a table's readings."""
+        """The ids of a table's readings; where the time is not their own, it is no part of the id."""
         hashes = np.array([device_hash(d.tenant, d.device) for d in self.devices], np.uint64)
-        return reading_ids(hashes[table.device], table.ts, table.salt.view(np.uint64))
+        own_time = np.where(table.salt == 0, table.ts, 0)
+        return reading_ids(hashes[table.device], own_time, table.salt.view(np.uint64))
 
     def with_tables(self, tables: list[Table]) -> Pack:
         """The same devices, origins and tags with other readings; empty tables are left out."""

@@ -1,4 +1,4 @@
-"""The pipeline: every stage, what triggers it, what it emits, writes, reads and uses. All runtimes derive from this table."""
+"""The pipeline: every stage, its triggers, and all that it touches. All runtimes derive from this table."""
 
 from __future__ import annotations
 

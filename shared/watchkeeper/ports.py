@@ -1,4 +1,4 @@
-"""What a runtime must supply. All synchronous, a handful of methods each; conformance suites hold every adapter to them.
+"""What a runtime must supply: synchronous, a few methods each; conformance suites hold every adapter to them.
 
 Any method may raise Unavailable (the dependency is down, nothing is known to have happened).
 """
@@ -26,9 +26,9 @@ __all__ = [
     "LanguageModel",
     "Message",
     "Meter",
+    "Ports",
     "Receiver",
     "Row",
-    "Ports",
     "Stored",
     "Stream",
     "Tables",
@@ -109,7 +109,7 @@ class Tables(Protocol):
         """Write a row and answer its new version. Conflict: `expect` (ABSENT or a version) does not hold."""
         ...
 
-    def query(  # noqa: PLR0913 - one range, its direction and its length
+    def query(
         self, table: str, partition: str, low: str = "", high: str = "", limit: int = 1000, *, descending: bool = False
     ) -> list[Row]:
         """Rows of a partition with `low` <= sort < `high` (empty: unbounded), ordered by sort."""
@@ -183,8 +183,8 @@ class Receiver(Protocol):
 class Ports:
     """What a runtime supplies to the stages, and one unit of work over it.
 
-    `transaction` makes what happens inside one unit where the adapters can (a database), and does nothing where they cannot; the
-    order of effects in `run` is right either way.
+    `transaction` makes what happens inside one unit where the adapters can (a database), and does nothing where they
+    cannot; the order of effects in `run` is right either way.
     """
 
     stream: Stream

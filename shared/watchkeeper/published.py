@@ -71,7 +71,7 @@ def publish_model(blobs: Blobs, model: Model) -> bool:
 
 
 def pin_model(blobs: Blobs, model: str, *, pinned: bool = True) -> Pin:
-    """Put a stored model in force and keep it there, or (`pinned=False`) let retraining go on. ModelError: no such model."""
+    """Put a stored model in force and keep it, or (`pinned=False`) let retraining go on. ModelError: no such model."""
     if not blobs.versions([model_key(model)]):
         known = ", ".join(model_versions(blobs)) or "none"
         message = f"there is no model {model!r}; stored are: {known}"

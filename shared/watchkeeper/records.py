@@ -126,8 +126,8 @@ class MetricView(msgspec.Struct, frozen=True, omit_defaults=True):
 class Anomaly(msgspec.Struct, frozen=True, tag="anomaly", omit_defaults=True):
     """An edge of an episode: it opens, goes on, or clears; an `event` opens and is over at once.
 
-    `detector` is what found it (`rule:<id>`, `model`, `gap`, `silence:<rule>`); an episode is one device and one detector. `count`
-    says how many readings stand behind this edge. `backfill` anomalies page nobody.
+    `detector` is what found it (`rule:<id>`, `model`, `gap`, `silence:<rule>`); an episode is one device and one
+    detector. `count` says how many readings stand behind this edge. `backfill` anomalies page nobody.
     """
 
     id: str

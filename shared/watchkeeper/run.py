@@ -1,9 +1,10 @@
 """One batch through one stage, its effects committed in order.
 
-A batch comes from one source partition. What has been taken before is skipped; the stage decides; its effects are committed: blobs,
-puts, emits, dead letters, state, meter, acknowledgement. A crash between any two of them brings the batch again: puts and blobs are
-repeated with the same content, what was emitted twice carries the same origin and is skipped by whoever takes it, and state that
-was written skips the batch as taken. Sends to the world come last; the outbox remembers them.
+A batch comes from one source partition. What has been taken before is skipped; the stage decides; its effects are
+committed: blobs, puts, emits, dead letters, state, meter, acknowledgement. A crash between any two of them brings the
+batch again: puts and blobs are repeated with the same content, what was emitted twice carries the same origin and is
+skipped by whoever takes it, and state that was written skips the batch as taken. Sends to the world come last; the
+outbox remembers them.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ class Runner:
     def take(self, partition: int, messages: Sequence[Stored], ack: Callable[[], None] = _nothing) -> Counter[str]:
         """A batch from a partition, all of it or, where one message breaks the stage, all but that one.
 
-        Answers what was counted. What a later try may mend (Unavailable, Conflict) and what a person must (StateError, Undeclared) pass
-        through: the partition stops and the batch comes again.
+        Answers what was counted. What a later try may mend (Unavailable, Conflict) and what a person must (StateError,
+        Undeclared) pass through: the partition stops and the batch comes again.
         """
         try:
             return self._again_on_conflict(lambda: self._attempt(partition, messages, ack))

@@ -47,8 +47,8 @@ def state_key(stage: str, topic: str, shard: int) -> str:
 class States:
     """The states a worker holds of one stage and topic.
 
-    A cached state is used only while its version is still the stored one, so a worker that comes back to a shard never goes on from
-    an old state.
+    A cached state is used only while its version is still the stored one, so a worker that comes back to a shard never
+    goes on from an old state.
     """
 
     stage: Stage

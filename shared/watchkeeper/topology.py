@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     import msgspec
 
-    from watchkeeper.outcome import Delivered, Outcome
     from watchkeeper.context import Context
+    from watchkeeper.outcome import Delivered, Outcome
 
 Carries = Literal["raw", "pack", "anomaly", "alert", "dead"]
 
@@ -23,7 +23,7 @@ Carries = Literal["raw", "pack", "anomaly", "alert", "dead"]
 class Topic:
     """A stream of messages, divided into partitions by shard.
 
-    `external` names who is at the end outside the pipeline: a producer, or a consumer. A topic that is not `sharded` has one
+    `producer` and `consumer` name who is at that end outside the pipeline. A topic that is not `sharded` has one
     partition.
     """
 
@@ -78,9 +78,9 @@ class StateCodec(Protocol):
 class Stage:
     """One row of the pipeline: what a stage is triggered by, and all that it may touch.
 
-    `take` is the stage itself: a batch from one source partition in, its effects out. `tick` is what it does on its timer, for
-    the shards whose states it is given. Stages with neither (`api`, `retrain`) act on the world and are run by a runtime. `state`:
-    one blob per input topic and shard, one in all, or none.
+    `take` is the stage itself: a batch from one source partition in, its effects out. `tick` is what it does on its
+    timer, for the shards whose states it is given. Stages with neither (`api`, `retrain`) act on the world and are run
+    by a runtime. `state`: one blob per input topic and shard, one in all, or none.
     """
 
     name: str
@@ -91,7 +91,7 @@ class Stage:
     writes: tuple[TableSpec, ...] = ()
     reads: tuple[TableSpec, ...] = ()
     uses: tuple[Uses, ...] = ()
-    state: Literal["shard", "one", None] = None
+    state: Literal["shard", "one"] | None = None
     codec: StateCodec | None = None
 
     @property

@@ -47,11 +47,11 @@ class _Timer:
 class Worker:
     """Runs the stages for the partitions that `owns` says are this worker's.
 
-    A partition whose dependency is down rests (longer each time) and goes on where it was; the others are not held up. `blocked`
-    says which rest and why.
+    A partition whose dependency is down rests (longer each time) and goes on where it was; the others are not held up.
+    `blocked` says which rest and why.
     """
 
-    def __init__(  # noqa: PLR0913 - what a worker is given
+    def __init__(
         self,
         ports: Ports,
         published: Published,
@@ -115,7 +115,9 @@ class Worker:
         pause = min(FIRST_PAUSE_MS * 2**lane.failures, LONGEST_PAUSE_MS)
         lane.failures += 1
         lane.rest_until, lane.error = self.clock() + pause, f"{type(error).__name__}: {error}"
-        log.error("%s stops at %s/%d for %d ms: %s", lane.runner.stage.name, lane.topic.name, lane.partition, pause, error)
+        log.error(
+            "%s stops at %s/%d for %d ms: %s", lane.runner.stage.name, lane.topic.name, lane.partition, pause, error
+        )
 
     def _tick(self, timer: _Timer) -> None:
         stage = timer.runner.stage

@@ -1,4 +1,4 @@
-"""The live part of the demo: pumps by MQTT, this machine by HTTP, labelled faults in both, and what a real fleet does wrong."""
+"""The live part of the demo: pumps by MQTT, this machine by HTTP, with labelled faults and a fleet's usual slips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The past of the demo's devices: sent through the same pipeline before the live part, so that nothing is still warming up."""
+"""The past of the demo's devices, sent through the same pipeline first, so that nothing is still warming up."""
 
 from __future__ import annotations
 

@@ -67,7 +67,11 @@ def print_report(findings: Findings) -> int:
             delay = max(0, alerts[0]["opened"] - fault.start_ms) / 1000
             cited = {source["file"] for a in alerts for source in (a["report"] or {}).get("sources", ())}
             said = f"found after {delay:4.1f} s by {alerts[0]['detector']}"
-            said += f"; cites {fault.expected_runbook}" if fault.expected_runbook in cited else f"; cites {', '.join(sorted(cited))}"
+            said += (
+                f"; cites {fault.expected_runbook}"
+                if fault.expected_runbook in cited
+                else f"; cites {', '.join(sorted(cited))}"
+            )
         else:
             said = "missed"
         print(f"  {fault.kind:<15} {fault.device:<20} {said}")
@@ -83,7 +87,9 @@ def _figures(findings: Findings) -> list[tuple[str, object]]:
     counts = findings.status["readings"]
     found = sum(bool(findings.alerts_of(fault)) for fault in findings.faults)
     waits = sorted(alert["sent"] - alert["received"] for alert in findings.alerts if alert["received"])
-    rows: list[tuple[str, object]] = [(name, counts[name]) for name in ("accepted", "stored", "dead", "deduplicated", "shed")]
+    rows: list[tuple[str, object]] = [
+        (name, counts[name]) for name in ("accepted", "stored", "dead", "deduplicated", "shed")
+    ]
     rows += [
         ("lost", findings.lost),
         ("anomalies", findings.status["anomalies"]),

@@ -86,12 +86,16 @@ def _latencies(runtime: Runtime) -> Counter[str]:
 def _drain(url: str) -> None:
     """Wait until all that was accepted has reached its end, and every message has been taken by all its stages."""
     until = time.monotonic() + DRAIN_S
-    while time.monotonic() < until:
+    while True:
         status: dict[str, Any] = fetch(url, "/api/status")
         if not status["readings"]["in_flight"] and not sum(status["pipeline"]["lag"].values()):
             return
+        if time.monotonic() > until:
+            break
         time.sleep(0.1)
-    message = f"the pipeline has not finished {DRAIN_S:.0f} s after the last reading; its lag: {status['pipeline']['lag']}"
+    message = (
+        f"the pipeline has not finished {DRAIN_S:.0f} s after the last reading; its lag: {status['pipeline']['lag']}"
+    )
     raise Unavailable(message)
 
 

@@ -101,7 +101,7 @@ def host_history(sample: SourceReading, start_ms: int, end_ms: int, step_ms: int
         "load_1m": np.maximum(now["load_1m"] + lag(None, running, dt, 60.0)[0], 0.0),
         "memory_percent": np.clip(now["memory_percent"] + drift(0.4, 1_800.0), 0.0, 100.0),
         "swap_percent": np.full(shape, now["swap_percent"]),
-        "disk_percent": np.maximum(now["disk_percent"] - 0.1 * days_before_end, 0.0),
+        "disk_percent": np.maximum(now["disk_percent"] - 0.02 * days_before_end, 0.0),
         "disk_write_mbps": rate(now["disk_write_mbps"], 0.5),
         "net_sent_mbps": rate(now["net_sent_mbps"], 0.2),
         "net_recv_mbps": rate(now["net_recv_mbps"], 0.2),

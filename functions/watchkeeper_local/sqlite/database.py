@@ -70,9 +70,9 @@ class Database:
                 _refuse_spoilt(session)
                 yield session.connection
                 return
-            _queue(session.connection)
-            session.writing = True
             try:
+                _queue(session.connection)
+                session.writing = True
                 yield session.connection
                 _refuse_spoilt(session)
                 session.connection.execute("COMMIT")

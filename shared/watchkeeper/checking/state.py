@@ -12,7 +12,8 @@ VERSION = 1
 class Breach(msgspec.Struct, array_like=True, omit_defaults=True):
     """A rule of a device that is not at rest. Times are event times, epoch ms; 0: not so.
 
-    Broken since `pending`; an episode since `opened`; clear since `clearing`; last said at `told`, with `count` readings since.
+    Broken since `pending`; an episode since `opened`; clear since `clearing`; last said at `told`, with `count`
+    readings since.
     """
 
     pending: int = 0

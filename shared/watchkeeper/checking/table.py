@@ -1,4 +1,4 @@
-"""All rules over one table: compared as columns; only where something fires or is open are readings looked at singly."""
+"""All rules over one table, as columns; readings are looked at singly only where something fires or is open."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Found:
-    """An edge of a rule's episode, at a row of the table; the episode opened at `since` and has `count` readings more."""
+    """An edge of a rule's episode, at a row of the table; it opened at `since` and has `count` readings more."""
 
     rule: Rule
     row: int
@@ -31,7 +31,7 @@ class Found:
 
 @dataclasses.dataclass(slots=True)
 class TableCheck:
-    """The rules of the classes in a table, over its readings. `classes` has the class name of each device of the pack."""
+    """The rules of the classes in a table, over its readings. `classes`: the class of each device of the pack."""
 
     pack: Pack
     table: Table
@@ -44,7 +44,9 @@ class TableCheck:
         in_time = (self.table.flags & Flag.LATE) == 0  # late readings would turn the clock back
         present = np.unique(self.table.device)
         for name in sorted({self.classes[device] for device in present}):
-            of_class = np.array([self.classes[device] == name for device in range(len(self.classes))])[self.table.device]
+            of_class = np.array([self.classes[device] == name for device in range(len(self.classes))])[
+                self.table.device
+            ]
             for rule in self.rules.for_class(name):
                 if rule.metric in self.table.metrics:
                     yield from self._rule(rule, of_class & in_time)

@@ -33,17 +33,21 @@ def month_of(now: int) -> tuple[str, str, str, float]:
     moment = datetime.fromtimestamp(now / 1000, UTC)
     days = calendar.monthrange(moment.year, moment.month)[1]
     month = f"{moment:%Y-%m}"
-    passed = (moment - moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)).total_seconds() / (days * 86_400)
+    passed = (moment - moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)).total_seconds() / (
+        days * 86_400
+    )
     return month, f"{month}-01", f"{month}-{days:02d}", passed
 
 
 def spend_of(totals: Mapping[str, Mapping[str, float]], budget: Budget, now: int) -> Spend:
-    """What has been spent, by stage, and the level it has reached. A forecast only warns; only what is spent cuts off."""
+    """What has been spent, by stage, and the level it has reached. A forecast warns; what is spent cuts off."""
     month, _, _, passed = month_of(now)
     per_stage = {stage: budget.prices.cost(amounts) for stage, amounts in sorted(totals.items())}
     spent = sum(per_stage.values())
     forecast = spent / passed if passed >= FORECAST_AFTER else spent
-    return Spend(month, spent, forecast, budget.monthly_usd, _level(spent, forecast, budget.monthly_usd), per_stage, now)
+    return Spend(
+        month, spent, forecast, budget.monthly_usd, _level(spent, forecast, budget.monthly_usd), per_stage, now
+    )
 
 
 def _level(spent: float, forecast: float, monthly: float) -> Level:

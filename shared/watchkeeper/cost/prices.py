@@ -23,7 +23,7 @@ class PriceBook(msgspec.Struct, frozen=True):
         return sum(amount * self.per_unit.get(name, 0.0) for name, amount in amounts.items())
 
 
-# One machine: electricity for what the processor is busy (65 W a core at 0.30 dollars a kWh, in microseconds), and a small
+# One machine: electricity for the time a core is busy (65 W at 0.30 dollars a kWh, in microseconds), and a small
 # hosted language model by the token. Both are assumptions of ours, to be set in the settings file.
 LOCAL = PriceBook(
     "local",

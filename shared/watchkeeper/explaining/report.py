@@ -1,10 +1,11 @@
-"""The deterministic report: what happened, how sure, likely causes, steps and sources, from the anomaly and the runbooks."""
+"""The deterministic report, from the anomaly and the runbooks: what, how sure, likely causes, steps and sources."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from watchkeeper.records import Anomaly, Episode, Report, Source
+from watchkeeper.records import Anomaly, Episode, MetricView, Report, Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,8 @@ def look_up(anomaly: Anomaly, library: Library) -> Found:
     hits = library.search(query_of(anomaly), device_class=anomaly.device_class, limit=SEARCHED)
     named = library.runbook(anomaly.runbook) if anomaly.runbook else None
     by_words = list(dict.fromkeys(hit.passage.file for hit in hits))
-    merged = _merged(by_words, library.by_signals(_shares(anomaly), device_class=anomaly.device_class))
+    moved = _weights(anomaly) if _strays(anomaly) else {}
+    merged = _merged(by_words, library.by_signals(moved, device_class=anomaly.device_class))
     best = named or next((library.runbook(file) for file in merged), None) or library.runbook(UNKNOWN)
     if best is None:
         return Found(None, ())
@@ -41,11 +43,6 @@ def look_up(anomaly: Anomaly, library: Library) -> Found:
     order = {file: rank for rank, file in enumerate(merged)}
     others = [hit.passage for hit in hits if hit.passage.file != best.file]
     return Found(best, tuple((own + sorted(others, key=lambda passage: order[passage.file]))[:CITED]))
-
-
-def _shares(anomaly: Anomaly) -> dict[str, float]:
-    total = sum(view.contribution for view in anomaly.metrics.values())
-    return {name: view.contribution / total for name, view in anomaly.metrics.items()} if total > 0 else {}
 
 
 def _merged(*rankings: Sequence[str]) -> list[str]:
@@ -59,18 +56,42 @@ def _merged(*rankings: Sequence[str]) -> list[str]:
 def query_of(anomaly: Anomaly) -> str:
     """Words to search by: which metrics stand out and which way, the kind of device, and what the detector said."""
     words = [anomaly.device_class]
-    for name, view in sorted(anomaly.metrics.items(), key=lambda item: -item[1].contribution)[:4]:
+    for name, weight in sorted(_weights(anomaly).items(), key=lambda item: -item[1])[:3]:
+        view = anomaly.metrics[name]
         way = ""
         if view.value is not None and view.high is not None and view.value > view.high:
             way = "high rising increase"
         elif view.value is not None and view.low is not None and view.value < view.low:
             way = "low falling drop"
-        words.append(f"{name.replace('_', ' ')} {way}")
+        words.append(f"{name.replace('_', ' ')} {way if weight else ''}")
+    if anomaly.detector == "model" and not _strays(anomaly):
+        words.append("sensor stuck frozen flat same value repeated")
     if anomaly.detector == "gap" or anomaly.detector.startswith("silence:"):
         words.append("device silent no data connection lost")
     if anomaly.detector.startswith("rule:"):
         words.append(anomaly.summary)
     return " ".join(words)
+
+
+def _weights(anomaly: Anomaly) -> dict[str, float]:
+    """How much each metric stands out: its share of the surprise, times how far it is outside what was expected.
+
+    The share says how unlikely, and levels off; the distance (in half widths of the band, as a logarithm) says how
+    much.
+    """
+    return {name: view.contribution * math.log1p(_distance(view)) for name, view in anomaly.metrics.items()}
+
+
+def _distance(view: MetricView) -> float:
+    if view.value is None or view.expected is None or view.low is None or view.high is None:
+        return 1.0
+    return abs(view.value - view.expected) / max((view.high - view.low) / 2, 1e-12)
+
+
+def _strays(anomaly: Anomaly) -> bool:
+    """Is the metric that stands out most outside its band? If not, it is how it moves that is strange."""
+    leading = max(anomaly.metrics.values(), key=lambda view: view.contribution, default=None)
+    return leading is None or _distance(leading) > 1.0
 
 
 def report_of(episode: Episode, anomaly: Anomaly, found: Found) -> Report:

@@ -1,7 +1,7 @@
 """A language model's explanation, guarded: what it is shown, and what of its answer may be believed.
 
-It sees numbers, enumerations and names that the knowledge base itself holds, and quoted passages; never a string that a device
-chose. Its answer must fit the schema and cite only passages it was given, or it is not used.
+It sees numbers, enumerations and names that the knowledge base itself holds, and quoted passages; never a string that a
+device chose. Its answer must fit the schema and cite only passages it was given, or it is not used.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from watchkeeper.records import Anomaly
 
 SYSTEM = (
-    "You explain one anomaly of a monitored device to the engineer on call. Use only the facts and the numbered passages. "
-    "Answer in JSON: `what` (one or two sentences), `causes` (likeliest first), `steps` (in order), `sources` (the numbers of "
-    "the passages you used). If the passages do not explain it, say so in `what` and cite the closest one."
+    "You explain one anomaly of a monitored device to the engineer on call. Use only the facts and the numbered "
+    "passages. Answer in JSON: `what` (one or two sentences), `causes` (likeliest first), `steps` (in order), "
+    "`sources` (the numbers of the passages you used). If the passages do not explain it, say so in `what` and cite "
+    "the closest one."
 )
 
 Sentence = Annotated[str, msgspec.Meta(min_length=3, max_length=400)]
@@ -63,7 +64,7 @@ def prompt_of(anomaly: Anomaly, catalogue: Catalogue, passages: Sequence[Passage
 
 
 def checked(text: str, passages: Sequence[Passage], report: Report, model: str) -> Report:
-    """The report in the model's words. ModelError: the answer does not fit the schema, or cites what it was not given."""
+    """The report in the model's words. ModelError: the answer does not fit, or cites what it was not given."""
     try:
         answer = msgspec.json.decode(text, type=Answer)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:

@@ -39,7 +39,9 @@ class _OpenPack:
         self.tagsets: dict[tuple[tuple[str, str], ...], int] = {}
         self.tables: dict[tuple[str, ...], _Columns] = {}
 
-    def add(self, who: Device, sent: SentReading, ts: int | None, received: int, origin: Origin | None, salt: int) -> None:
+    def add(
+        self, who: Device, sent: SentReading, ts: int | None, received: int, origin: Origin | None, salt: int
+    ) -> None:
         columns = self.tables.setdefault(tuple(sent.values), _Columns())
         columns.device.append(self.devices.setdefault(who, len(self.devices)))
         columns.ts.append(received if ts is None else ts)
@@ -77,8 +79,15 @@ class Assembly:
         if held is not None and held.bytes + size > ROOM:
             self._closed.append(self._open.pop(shard).close())
 
-    def add(  # noqa: PLR0913 - one reading is all of these
-        self, shard: int, who: Device, sent: SentReading, ts: int | None, received: int, origin: Origin | None, salt: int
+    def add(
+        self,
+        shard: int,
+        who: Device,
+        sent: SentReading,
+        ts: int | None,
+        received: int,
+        origin: Origin | None,
+        salt: int,
     ) -> None:
         """One more reading; `ts` None: the time it was received, and `salt` tells it from others of that time."""
         held = self._open.setdefault(shard, _OpenPack(shard))

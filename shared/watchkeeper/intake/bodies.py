@@ -16,6 +16,7 @@ from watchkeeper.errors import DecodeError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+MAX_READINGS = 100_000  # in one body
 MAX_METRICS = 256
 MAX_TAGS = 64
 EARLIEST_MS = 946_684_800_000  # 2000-01-01; anything before is a time in another unit
@@ -67,6 +68,7 @@ def _json(body: bytes) -> list[SentReading | Bad]:
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         message = f"not JSON with a reading, a list of readings, or {{'readings': […]}}: {error}"
         raise DecodeError(message) from error
+    _limit(len(items))
     try:
         return list(_many.decode(body))
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
@@ -92,9 +94,16 @@ def _csv(body: bytes) -> Iterator[SentReading | Bad]:
     if "device" not in names or len(set(names)) != len(names):
         message = f"the first row must name the columns once each, 'device' among them; it is {','.join(names)[:200]!r}"
         raise DecodeError(message)
+    _limit(len(rest))
     for row in rest:
         if row:
             yield _csv_row(names, row)
+
+
+def _limit(count: int) -> None:
+    if count > MAX_READINGS:
+        message = f"{count} readings in one body; send at most {MAX_READINGS} at once"
+        raise DecodeError(message)
 
 
 def _csv_row(names: list[str], row: list[str]) -> SentReading | Bad:
@@ -146,13 +155,16 @@ def fault_of(sent: SentReading) -> str:
         return f"{len(sent.values)} values; at most {MAX_METRICS} in a reading"
     if len(sent.tags) > MAX_TAGS:
         return f"{len(sent.tags)} tags; at most {MAX_TAGS} in a reading"
-    for name, value in sent.values.items():
-        if not METRIC.fullmatch(name):
-            return f"metric name {name[:40]!r}: 1 to 128 printable characters are expected"
-        if value is not None and not math.isfinite(value):
-            return f"value of {name!r} is {value}; a finite number or null is expected"
     if sent.site and not NAME.fullmatch(sent.site):
         return f"site {sent.site[:40]!r}: letters, digits and . _ : @ - are expected, at most 128"
+    return next(filter(None, (_value_fault(name, value) for name, value in sent.values.items())), "")
+
+
+def _value_fault(name: str, value: float | None) -> str:
+    if not METRIC.fullmatch(name):
+        return f"metric name {name[:40]!r}: 1 to 128 printable characters are expected"
+    if value is not None and not math.isfinite(value):
+        return f"value of {name!r} is {value}; a finite number or null is expected"
     return ""
 
 
@@ -160,4 +172,4 @@ def device_fault(device: str) -> str:
     """What is wrong with a device id; empty where nothing is."""
     if NAME.fullmatch(device):
         return ""
-    return f"device {device[:40]!r}: letters, digits and . _ : @ - are expected, 1 to 128, beginning with a letter or digit"
+    return f"device {device[:40]!r}: 1 to 128 letters, digits and . _ : @ - are expected, the first no sign"

@@ -9,12 +9,12 @@ from watchkeeper.knowledge.catalogue import (
     DeviceClass,
     DeviceOverride,
     Fill,
-    Importance,
     MetricSpec,
 )
 from watchkeeper.knowledge.fields import Fields
 from watchkeeper.knowledge.problems import Complain, Problems, quote
 from watchkeeper.knowledge.yaml_nodes import Node, parse_yaml
+from watchkeeper.records import Importance
 
 
 def read_catalogue(files: Mapping[str, str], problems: Problems) -> Catalogue:

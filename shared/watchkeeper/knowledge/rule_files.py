@@ -7,8 +7,9 @@ from typing import get_args
 from watchkeeper.knowledge.catalogue import Catalogue, MetricSpec
 from watchkeeper.knowledge.fields import Fields
 from watchkeeper.knowledge.problems import Complain, Problems, did_you_mean, quote
-from watchkeeper.knowledge.rules import EVERY_CLASS, Kind, Rule, RuleSet, Severity
+from watchkeeper.knowledge.rules import EVERY_CLASS, Kind, Rule, RuleSet
 from watchkeeper.knowledge.yaml_nodes import Node, parse_yaml
+from watchkeeper.records import Severity
 
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 

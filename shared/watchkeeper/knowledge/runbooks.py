@@ -89,9 +89,10 @@ class Library(msgspec.Struct, frozen=True, dict=True):
         return tuple(sorted(hits, key=lambda hit: -hit.score)[:limit])
 
     def by_signals(self, shares: Mapping[str, float], *, device_class: str) -> tuple[str, ...]:
-        """Files of the runbooks that are about these metrics, best first; `shares` says how much each metric stands out.
+        """Files of the runbooks about these metrics, best first; `shares` says how much each metric stands out.
 
-        A metric that few runbooks are about says more (inverse document frequency), and so does a runbook about little else.
+        A metric that few runbooks are about says more (inverse document frequency), and so does a runbook about little
+        else.
         """
         fitting = [runbook for runbook in self.runbooks if runbook.fits(device_class)]
         scores: dict[str, float] = {}

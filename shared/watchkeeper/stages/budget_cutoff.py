@@ -1,4 +1,4 @@
-"""budget_cutoff: reckons what the month has cost, warns, and switches off what can be spared before the budget is gone."""
+"""budget_cutoff: reckons what the month has cost, warns, and switches off what can be spared in time."""
 
 from __future__ import annotations
 

@@ -92,8 +92,10 @@ class _Cleaning:
         table = self.table
         ids, contents = self.pack.ids(table), content_hashes(table.metrics, table.values)
         keep = np.ones(len(table), bool)
-        corrected: dict[int, np.uint64] = {}
-        for row in np.flatnonzero(order.not_newer(table.ts) & (table.salt == 0)).tolist():
+        corrected = 0
+        # Only these can have come before: what is newer than all of its device cannot, and origins tell the hub's.
+        suspects = np.where(table.salt == 0, order.not_newer(table.ts), table.origin < 0)
+        for row in np.flatnonzero(suspects).tolist():
             earlier = np.flatnonzero((ids[:row] == ids[row]) & keep[:row])
             known = contents[earlier[-1]] if len(earlier) else self.state.seen_content(ids[row])
             if known is None:
@@ -102,11 +104,10 @@ class _Cleaning:
                 keep[row] = False
             else:
                 table.flags[row] |= Flag.CORRECTION
-                corrected[row] = contents[row]
+                corrected += 1
         self.outcome.counts["deduplicated"] += int((~keep).sum())
-        self.outcome.counts["corrections"] += len(corrected)
-        own_time = keep & (table.salt == 0)
-        self.state.remember(ids[own_time], contents[own_time])
+        self.outcome.counts["corrections"] += corrected
+        self.state.remember(ids[keep], contents[keep])
         return keep
 
     def _mark(self, order: Order) -> None:

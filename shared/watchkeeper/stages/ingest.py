@@ -1,4 +1,4 @@
-"""ingest: understands what devices and clients send, and puts good readings into packs; bad ones become dead letters."""
+"""ingest: understands what devices and clients send; good readings go into packs, bad ones become dead letters."""
 
 from __future__ import annotations
 

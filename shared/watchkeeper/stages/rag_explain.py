@@ -62,7 +62,7 @@ def explain_timer(ctx: Context) -> Outcome:
     """The timer: a language model's words for new reports, and the end of episodes that nobody speaks of any more."""
     outcome = Outcome()
     for shard, state in ctx.states.items():
-        if _close_stale(state, ctx, outcome) or _write_texts(shard, state, ctx, outcome):
+        if _close_stale(state, ctx, outcome) or _write_texts(state, ctx, outcome):
             outcome.states.add(shard)
     return outcome
 
@@ -131,7 +131,7 @@ def _close_stale(state: ExplainState, ctx: Context, outcome: Outcome) -> bool:
     return bool(stale)
 
 
-def _write_texts(shard: int, state: ExplainState, ctx: Context, outcome: Outcome) -> bool:
+def _write_texts(state: ExplainState, ctx: Context, outcome: Outcome) -> bool:
     """Ask the model for a few of the waiting reports; its answer becomes an update of the alert, or is dropped."""
     if not state.waiting or not ctx.may_call_model:
         return False

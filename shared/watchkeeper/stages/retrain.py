@@ -1,4 +1,4 @@
-"""retrain: learns a detection model from the final series, leaving out what was anomalous and minding what people reviewed.
+"""retrain: learns a detection model from the final series, without what was anomalous, and minds people's reviews.
 
 The only stage that imports scikit-learn, and so the one that the pipeline table does not import.
 """
@@ -23,21 +23,22 @@ if TYPE_CHECKING:
     from watchkeeper.packs import Bools
     from watchkeeper.ports import Ports
 
-MOST_READINGS = 20_000  # of one device, the newest: enough for its features, and a bound on the work
-UNFIT = Flag.ANOMALOUS | Flag.LATE | Flag.CORRECTION
+MOST_READINGS = 20_000  # of one device, the newest of them
+LOOK_BACK_MS = 30 * 86_400_000
+UNFIT = Flag.ANOMALOUS | Flag.LATE
 
 
 def retrain(ports: Ports, shards: int, now: int) -> Model:
     """A new model from all devices of all shards. ModelError: there is too little to learn from."""
-    features = training_features(_histories(ports, shards))
+    features = training_features(_histories(ports, shards, now))
     version = f"m-{text_id(now, len(features))}"
     return train(features, seed=now % 2**32, version=version, trained_at=now)
 
 
-def _histories(ports: Ports, shards: int) -> Iterator[History]:
+def _histories(ports: Ports, shards: int, now: int) -> Iterator[History]:
     reviews: dict[str, list[Review]] = {}
     for shard in range(shards):
-        for device in history(ports.blobs, shard):
+        for device in history(ports.blobs, shard, now - LOOK_BACK_MS):
             if device.tenant not in reviews:
                 rows = ports.tables.query(REVIEWS.name, device.tenant, limit=100_000)
                 reviews[device.tenant] = [msgspec.json.decode(row.value, type=Review) for row in rows]

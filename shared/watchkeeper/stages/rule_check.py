@@ -34,9 +34,9 @@ def rule_check(batch: Sequence[Delivered], ctx: Context) -> Outcome:
         classes = [ctx.bundle.catalogue.profile(who.device).class_name for who in pack.devices]
         tables = [dataclasses.replace(table, rules={}) for table in pack.tables]
         for table in tables:
-            anomalies = list(_heard(pack, table, state, classes, ctx))
-            for found in TableCheck(pack, table, state, classes, ctx.bundle.rules).run():
-                anomalies.append(_broken(pack, table, found, classes, ctx))
+            anomalies = list(_heard(pack, table, state, ctx))
+            check = TableCheck(pack, table, state, classes, ctx.bundle.rules)
+            anomalies.extend(_broken(pack, table, found, classes, ctx) for found in check.run())
             outcome.emits += [Emit(RAG_ERROR_REPORTING, pack.shard, anomaly, index) for anomaly in anomalies]
         outcome.emits.append(Emit(RULE_CHECK_OUTPUT, pack.shard, pack.with_tables(tables), index))
     outcome.counts["anomalies"] += sum(_opens(emit) for emit in outcome.emits)
@@ -64,9 +64,7 @@ def check_silence(ctx: Context) -> Outcome:
     return outcome
 
 
-def _heard(
-    pack: Pack, table: Table, state: CheckState, classes: Sequence[str], ctx: Context
-) -> Iterator[Anomaly]:
+def _heard(pack: Pack, table: Table, state: CheckState, ctx: Context) -> Iterator[Anomaly]:
     """Note which devices were heard; those that had been silent no longer are."""
     last = np.zeros(len(pack.devices), np.int64)
     np.maximum.at(last, table.device, np.arange(len(table)))
@@ -91,9 +89,9 @@ def _silence(heard: Heard, rule: Rule, phase: Phase, at: int, ctx: Context) -> A
     name = text_id(heard.tenant, heard.device, detector, phase, heard.received)
     profile = ctx.bundle.catalogue.profile(heard.device)
     return Anomaly(
-        name, heard.tenant, heard.site, heard.device, profile.class_name, detector, phase, at, rule.severity, rule.summary,
-        received=ctx.now if phase == "open" else at, since=heard.received, runbook=rule.runbook, bundle=ctx.bundle.version,
-        threshold=f"no data for {rule.no_data_ms / 1000:g} s",
+        name, heard.tenant, heard.site, heard.device, profile.class_name, detector, phase, at, rule.severity,
+        rule.summary, received=ctx.now if phase == "open" else at, since=heard.received, runbook=rule.runbook,
+        bundle=ctx.bundle.version, threshold=f"no data for {rule.no_data_ms / 1000:g} s",
     )  # fmt: skip
 
 
@@ -106,9 +104,9 @@ def _broken(pack: Pack, table: Table, found: Found, classes: Sequence[str], ctx:
     detector = f"rule:{rule.id}"
     return Anomaly(
         text_id(who.tenant, who.device, detector, found.edge, found.since, ts),
-        who.tenant, who.site, who.device, classes[table.device[row]], detector, found.edge, ts, rule.severity, rule.summary,
-        received=int(table.received[row]), metric=metric, since=found.since, count=found.count, runbook=rule.runbook,
-        metrics={metric: MetricView(value, low=low, high=high, contribution=1.0)}, bundle=ctx.bundle.version,
+        who.tenant, who.site, who.device, classes[table.device[row]], detector, found.edge, ts, rule.severity,
+        rule.summary, received=int(table.received[row]), metric=metric, since=found.since, count=found.count,
+        runbook=rule.runbook, metrics={metric: MetricView(value, low=low, high=high, contribution=1.0)}, bundle=ctx.bundle.version,
         threshold=_limits(rule), backfill=bool(table.flags[row] & Flag.BACKFILL),
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 import dataclasses
 import email.message
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -86,6 +87,12 @@ class StandIn:
         self.http.shutdown()
         self.thread.join()
         self.http.server_close()
+
+
+def nowhere():
+    """The address of a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 class ChatStandIn(StandIn):

@@ -3,23 +3,19 @@ import time
 
 import pytest
 
-from tests.unit.adapters.stand_ins import CUT, DRIP, GOOD, HANG, ChatStandIn, chat, error
+from tests.unit.adapters.stand_ins import CUT, DRIP, GOOD, HANG, ChatStandIn, chat, error, nowhere
 from watchkeeper.errors import ConfigError, ModelError, Unavailable
 from watchkeeper.explaining.text import SCHEMA
 from watchkeeper.ports import Completion
 from watchkeeper_adapters.circuit import CircuitBreaker
 from watchkeeper_adapters.dialect import strict_schema
-from watchkeeper_adapters.language_model import OpenAICompatible
+from watchkeeper_adapters.language_model import LONGEST_REPLY, OpenAICompatible
 
 OBJECT = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
 def has_schema(asked):
     return asked.get("response_format", {}).get("type") == "json_schema"
-
-
-def has_object(asked):
-    return asked.get("response_format", {}).get("type") == "json_object"
 
 
 def test_a_good_answer_comes_back_with_what_it_used(model, chat_server):
@@ -160,6 +156,7 @@ def test_a_400_that_is_about_the_question_is_not_tried_in_other_forms(model, cha
         ((200, {}, {"choices": [{"message": {"content": 5}}]}), "no chat completion"),
         ((200, {}, b"<html>a proxy's page</html>"), "no chat completion"),
         ((200, {}, b"\xff\xfe"), "no chat completion"),
+        ((200, {}, b" " * (LONGEST_REPLY + 1)), "answers with more than"),
         (error(403, "this key may not"), "answers 403: this key may not"),
         (error(404, "no such model"), "answers 404"),
         ((307, {"Location": "http://127.0.0.1:9/elsewhere"}, b""), "answers 307"),
@@ -199,10 +196,9 @@ def test_an_endpoint_that_hangs_or_only_keeps_the_line_warm_is_given_up(open_mod
     assert time.monotonic() - started < 1.5
 
 
-def test_an_endpoint_that_is_not_there_is_unavailable(chat_server):
-    chat_server.http.server_close()
+def test_an_endpoint_that_is_not_there_is_unavailable():
     with (
-        OpenAICompatible(f"{chat_server.url}/v1", "m", timeout_s=2) as model,
+        OpenAICompatible(f"{nowhere()}/v1", "m", timeout_s=2) as model,
         pytest.raises(Unavailable, match="refused"),
     ):
         model.complete("system", "prompt", SCHEMA)

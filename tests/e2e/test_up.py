@@ -1,0 +1,143 @@
+"""`watchkeeper up` as a new user meets it: MQTT and HTTP in, series, anomalies and alerts out, and a clean end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from watchkeeper_local.sources.send import open_sender
+
+NAB = Path(__file__).parents[3] / "shared" / "data" / "nab"
+MACHINE = "realKnownCause/machine_temperature_system_failure.csv"
+
+
+def command(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "watchkeeper_local.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def test_a_reading_sent_by_mqtt_is_in_its_series_within_five_seconds(up):
+    now = int(time.time() * 1000)
+    with open_sender(up.mqtt_url) as sender:
+        sender.send([{"device": "boiler-1", "ts": now, "values": {"temperature": 61.5}}])
+    until = time.monotonic() + 5
+    while time.monotonic() < until:
+        answer = httpx.get(f"{up.url}/api/devices/boiler-1/series?metric=temperature")
+        if answer.status_code == 200 and answer.json()["points"]:
+            break
+        time.sleep(0.05)
+    assert answer.json()["points"] == [[now, 61.5]]
+
+
+def test_a_broken_rule_becomes_one_alert_with_its_runbook_and_is_resolved(up):
+    start = int(time.time() * 1000) - 60_000
+    hot = [96.0] * 40 + [60.0] * 40
+    readings = [
+        {"device": "pump-1", "ts": start + 1000 * i, "values": {"bearing_temperature": t}} for i, t in enumerate(hot)
+    ]
+    readings = [r for r in readings if r["ts"] <= start + 80_000]
+    assert httpx.post(f"{up.url}/ingest/realtime", json=readings).json()["accepted"] == len(readings)
+    up.drained()
+    alerts = [a for a in up.get("/api/alerts")["alerts"] if a["detector"] == "rule:pump.bearing-hot"]
+    assert [a["status"] for a in alerts] == ["resolved"]
+    assert alerts[0]["report"]["sources"][0]["file"] == "pump-bearing-wear.md"
+    told = [json.loads(line) for line in up.alerts.read_text().splitlines()]
+    mine = [alert["status"] for alert in told if alert["id"] == alerts[0]["id"]]
+    assert mine == ["firing", "resolved"]
+
+
+def test_bad_messages_become_dead_letters_and_cost_their_neighbours_nothing(up):
+    with open_sender(up.mqtt_url) as sender:
+        sender._client.publish("devices/pump-1/telemetry", b"\x00 not json", qos=1).wait_for_publish(5)
+        sender.send([{"device": "pump-1", "ts": int(time.time() * 1000), "values": {"flow": 120.0}}])
+    body = [{"device": "pump-1", "values": {"flow": "much"}}, {"device": "pump-1", "values": {"flow": 121.0}}]
+    answer = httpx.post(f"{up.url}/ingest/realtime", json=body).json()
+    assert (answer["accepted"], [r["index"] for r in answer["rejected"]]) == (1, [0])
+    until = time.monotonic() + 10
+    while time.monotonic() < until and up.drained()["readings"]["accepted"] < 4:
+        time.sleep(0.1)
+    counts = up.drained()["readings"]
+    assert (counts["accepted"], counts["stored"], counts["dead"]) == (4, 2, 2)
+
+
+@pytest.mark.skipif(not NAB.is_dir(), reason="the labelled data are not beside the checkout")
+def test_a_replayed_year_is_stored_its_failures_are_found_and_nobody_is_paged(up):
+    sent = command("replay", "--speed", "max", "--to", up.url, str(NAB / MACHINE))
+    assert sent.returncode == 0, sent.stderr
+    rows = len((NAB / MACHINE).read_text().splitlines()) - 1
+    assert f"{rows} readings accepted, 0 rejected, 0 bad rows" in sent.stdout
+    counts = up.drained()["readings"]
+    # Thirteen rows of this file repeat a time that came before: with the same value they are one reading.
+    assert counts["accepted"] == rows == counts["stored"] + counts["deduplicated"]
+
+    device = Path(MACHINE).stem
+    series = up.get(f"/api/devices/{device}/series?metric=value&from=0&points=500")
+    assert sum(point[4] for point in series["points"]) >= rows - 13
+    windows = json.loads((NAB / "windows.json").read_text())[MACHINE]
+    anomalies = up.get(f"/api/anomalies?device={device}&limit=500")["anomalies"]
+    opened = [time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(a["opened"] / 1000)) for a in anomalies]
+    found = [window for window in windows if any(window[0] <= moment <= window[1] for moment in opened)]
+    assert len(found) >= 2, (windows, opened)
+    assert all(anomaly["backfill"] for anomaly in anomalies)
+    assert not up.alerts.exists(), "a backfill has paged somebody"
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_it_stops_cleanly_when_asked_and_leaves_no_process_behind(up, how):
+    children = psutil.Process(up.process.pid).children(recursive=True)
+    assert up.stop(how) == 0
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    assert "has stopped" in up.log()
+    assert "Traceback" not in up.log()
+
+
+def test_beyond_loopback_it_wants_keys_and_with_them_it_lets_in_only_their_holders(up_with, tmp_path):
+    refused = command("up", "--host", "0.0.0.0", "--data-dir", str(tmp_path / "x"))  # noqa: S104 - it is refused
+    assert refused.returncode == 2
+    assert "api_keys" in refused.stderr
+    assert "mqtt_password" in refused.stderr
+
+    up = up_with("--api-keys", "dashboard=k1", "--mqtt-user", "plant", "--mqtt-password", "p w")
+    assert httpx.get(f"{up.url}/api/status").status_code == 401
+    assert httpx.get(f"{up.url}/api/status", headers={"X-API-Key": "k1"}).status_code == 200
+    with open_sender(f"mqtt://plant:p%20w@127.0.0.1:{up.mqtt_port}") as sender:
+        assert sender.send([{"device": "d", "ts": int(time.time() * 1000), "values": {"a": 1.0}}]).accepted == 1
+
+
+def test_a_taken_port_and_a_changed_number_of_shards_are_said_plainly(up, tmp_path):
+    flags = ("--data-dir", str(tmp_path / "other"), "--http-port", str(up.http_port))
+    taken = command("up", *flags, "--mqtt-port", str(up.mqtt_port + 10))
+    assert taken.returncode == 2
+    assert f"{up.http_port}" in taken.stderr
+    assert "--http-port" in taken.stderr
+    up.stop()
+    changed = command("up", "--data-dir", str(up.folder / "data"), "--shards", "32", "--http-port", str(up.http_port))
+    assert changed.returncode == 2
+    assert "16" in changed.stderr
+    assert "32" in changed.stderr
+
+
+def test_two_workers_share_the_partitions_and_together_lose_nothing(up_with):
+    up = up_with("--workers", "2")
+    start = int(time.time() * 1000)
+    readings = [
+        {"device": f"d{i % 40}", "ts": start + i // 40, "values": {"a": float(i)}, "tags": {"line": "a"}}
+        for i in range(4_000)
+    ]
+    assert httpx.post(f"{up.url}/ingest/batch", json=readings, timeout=30).json()["accepted"] == 4_000
+    status = up.drained()
+    assert status["pipeline"]["workers"] == 2
+    assert status["readings"]["stored"] == 4_000
