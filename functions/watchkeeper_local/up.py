@@ -15,7 +15,7 @@ from watchkeeper_local.lifeline import Child
 from watchkeeper_local.node import CONSUMERS, open_node
 from watchkeeper_local.serve import ApiServer, backend_of
 from watchkeeper_local.training import keep_training
-from watchkeeper_local.work import work
+from watchkeeper_local.work import reach_out, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +53,7 @@ class Runtime:
                 exits.callback(self._stop_broker)
             for number in range(min(settings.workers, settings.partitions)):
                 self._start(f"worker-{number}", lambda number=number: Child(f"worker-{number}", work, settings, number))  # type: ignore[misc]
+            self._start("outward", lambda: Child("outward", reach_out, settings))
             if settings.retrain_hours:
                 self._start("retrain", lambda: Child("retrain", keep_training, settings))
             exits.callback(self._stop_children)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from watchkeeper.records import Delivery, Switches
     from watchkeeper.topology import Stage, TableSpec, Uses
 
+log = logging.getLogger(__name__)
 Record = TypeVar("Record", bound=msgspec.Struct)
 FIRST_RETRY_MS = 2_000
 LONGEST_RETRY_MS = 300_000
@@ -123,7 +125,9 @@ class Context:
         attempts = delivery.attempts + 1
         try:
             self._ports.receivers[delivery.receiver].send(delivery.alert)
-        except (Unavailable, KeyError) as error:
+        except Exception as error:  # whatever a receiver's fault is, the alert is kept and tried again
+            if not isinstance(error, Unavailable):
+                log.exception("receiver %s failed", delivery.receiver)
             wait = min(FIRST_RETRY_MS * 2 ** min(delivery.attempts, 10), LONGEST_RETRY_MS)
             why = f"{type(error).__name__}: {error}"
             after = msgspec.structs.replace(delivery, attempts=attempts, next_try=self.now + wait, error=why)

@@ -60,6 +60,11 @@ def text_id(*parts: object) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
+def episode_id(tenant: str, device: str, detector: str, since: int) -> str:
+    """The id of the episode of a device and detector that opened at `since`, epoch ms."""
+    return timed_id(since, tenant, device, detector)
+
+
 def timed_id(ts: int, *parts: object) -> str:
     """An id that sorts by time: 13 digits of epoch ms, then 16 hexadecimal digits made from the parts."""
     return f"{max(ts, 0):013d}-{text_id(*parts)}"

@@ -42,7 +42,7 @@ class WireTable(msgspec.Struct, omit_defaults=True):
     salt: list[int] = []
     tags: list[int] = []
     score: list[float] = []
-    rules: list[tuple[int, list[str]]] = []
+    rules: list[tuple[list[str], list[int]]] = []  # rules that fire together, and the rows where they do
 
 
 class WirePack(msgspec.Struct, omit_defaults=True, tag="pack"):
@@ -237,8 +237,15 @@ def _to_wire(table: Table) -> WireTable:
         table.salt.tolist() if table.salt.any() else [],
         table.tags.tolist() if (table.tags >= 0).any() else [],
         table.score.round(4).tolist(),
-        [(row, ids) for row, ids in sorted(table.rules.items())],
+        _rules_to_wire(table.rules),
     )
+
+
+def _rules_to_wire(rules: Mapping[int, list[str]]) -> list[tuple[list[str], list[int]]]:
+    rows: dict[tuple[str, ...], list[int]] = {}
+    for row, ids in sorted(rules.items()):
+        rows.setdefault(tuple(ids), []).append(row)
+    return [(list(ids), where) for ids, where in rows.items()]
 
 
 def _from_wire(wire: WireTable) -> Table:
@@ -253,7 +260,7 @@ def _from_wire(wire: WireTable) -> Table:
         origin=wire.origin,
         tags=wire.tags,
         score=wire.score,
-        rules=dict(wire.rules),
+        rules={row: list(ids) for ids, rows in wire.rules for row in rows},
     )
 
 

@@ -123,14 +123,16 @@ class MetricView(msgspec.Struct, frozen=True, omit_defaults=True):
     contribution: float = 0.0
 
 
-class Anomaly(msgspec.Struct, frozen=True, tag="anomaly", omit_defaults=True):
+class Anomaly(msgspec.Struct, frozen=True, kw_only=True, tag="anomaly", omit_defaults=True):
     """An edge of an episode: it opens, goes on, or clears; an `event` opens and is over at once.
 
+    `episode` names the episode, the same on all of its edges: whoever meets one of them knows which it belongs to.
     `detector` is what found it (`rule:<id>`, `model`, `gap`, `silence:<rule>`); an episode is one device and one
     detector. `count` says how many readings stand behind this edge. `backfill` anomalies page nobody.
     """
 
     id: str
+    episode: str
     tenant: str
     site: str
     device: str
@@ -164,7 +166,7 @@ class Source(msgspec.Struct, frozen=True):
     quote: str = ""
 
 
-class Report(msgspec.Struct, frozen=True, omit_defaults=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The explanation of an episode. `written_by` is `rules` (deterministic) or the name of a language model."""
 
     episode: str
@@ -183,7 +185,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     v: int = SCHEMA_VERSION
 
 
-class Episode(msgspec.Struct, frozen=True, omit_defaults=True):
+class Episode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that belongs to one device and one detector from when it opens until it clears."""
 
     id: str
@@ -211,7 +213,7 @@ class Episode(msgspec.Struct, frozen=True, omit_defaults=True):
     v: int = SCHEMA_VERSION
 
 
-class Alert(msgspec.Struct, frozen=True, tag="alert", omit_defaults=True):
+class Alert(msgspec.Struct, frozen=True, kw_only=True, tag="alert", omit_defaults=True):
     """What people are told: one alert per episode, as `firing`, later with a better `update`, then `resolved`."""
 
     id: str
@@ -269,14 +271,17 @@ class DeviceRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Delivery(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An alert on its way to one receiver; it stays pending until the receiver has taken it."""
+    """An alert on its way to one receiver; it stays pending until the receiver has taken it.
+
+    A firing is superseded when its end has come first; an alert is given up after days of trying.
+    """
 
     id: str
     receiver: str
     alert: Alert
     attempts: int = 0
     next_try: int = 0
-    state: Literal["pending", "sent"] = "pending"
+    state: Literal["pending", "sent", "superseded", "given up"] = "pending"
     error: str = ""
     v: int = SCHEMA_VERSION
 

@@ -114,9 +114,13 @@ class Runner:
     def _tick(self, shards: list[int]) -> Counter[str]:
         envelopes = self.states.load(shards) if self.stage.state else {}
         context = self._context({shard: envelope.state for shard, envelope in envelopes.items()})
-        outcome = self.stage.tick(context) if self.stage.tick else Outcome()
-        changed = {shard: envelopes[shard] for shard in outcome.states}
-        return self._commit(outcome, [], changed, _nothing, context)
+        try:
+            outcome = self.stage.tick(context) if self.stage.tick else Outcome()
+            changed = {shard: envelopes[shard] for shard in outcome.states}
+            return self._commit(outcome, [], changed, _nothing, context)
+        except Conflict:
+            self._meter(context.used)  # what was asked of a model is paid for, though its answer could not be kept
+            raise
 
     def _attempt(self, partition: int, messages: Sequence[Stored], ack: Callable[[], None]) -> Counter[str]:
         started = time.perf_counter()
@@ -208,14 +212,17 @@ class Runner:
                 messages = [Message(0, msgspec.json.encode(letter)) for letter in outcome.dead]
                 self.ports.stream.append(DEAD_LETTER.name, messages)
             self.states.save(changed)
-            day = datetime.fromtimestamp(self.clock() / 1000, UTC).date().isoformat()
-            self.ports.meter.add(day, self.stage.name, outcome.counts)
+            self._meter(outcome.counts)
             ack()
         if outcome.sends and context:
             self._send(outcome, context)
         if outcome.expired:
             self.ports.blobs.delete(outcome.expired)
         return outcome.counts
+
+    def _meter(self, amounts: Counter[str]) -> None:
+        day = datetime.fromtimestamp(self.clock() / 1000, UTC).date().isoformat()
+        self.ports.meter.add(day, self.stage.name, amounts)
 
     def _put_all(self, puts: Sequence[Put]) -> set[Put]:
         """Write the puts; answers those that were lost to another claimant."""

@@ -132,7 +132,6 @@ TOPICS: Mapping[str, Topic] = {
 
 DEVICES = TableSpec("devices", records.DeviceRecord, "tenant / device")
 EPISODES = TableSpec("episodes", records.Episode, "tenant / episode")
-OPEN_EPISODES = TableSpec("open-episodes", records.Episode, "tenant, device / detector")
 REPORTS = TableSpec("reports", records.Report, "tenant / episode")
 ALERTS = TableSpec("alerts", records.Alert, "tenant / alert")
 OUTBOX = TableSpec("outbox", records.Delivery, "receiver / alert, status")
@@ -146,7 +145,6 @@ TABLES: Mapping[str, TableSpec] = {
     for table in (
         DEVICES,
         EPISODES,
-        OPEN_EPISODES,
         REPORTS,
         ALERTS,
         OUTBOX,

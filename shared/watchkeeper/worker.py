@@ -59,24 +59,26 @@ class Worker:
         shards: int,
         clock: Callable[[], int],
         owns: Callable[[int], bool] = lambda _partition: True,
-        stages: Sequence[Stage] = PIPELINE,
+        lanes: Sequence[Stage] = PIPELINE,
+        timers: Sequence[Stage] = PIPELINE,
         batch: int = BATCH,
     ) -> None:
-        """Begin where the last worker of these partitions has stopped."""
+        """Begin where the last worker of these partitions has stopped; with the lanes and timers of these stages."""
         self.ports, self.published, self.clock, self.batch = ports, published, clock, batch
         self._lanes: list[_Lane] = []
         self._timers: list[_Timer] = []
-        for stage in stages:
+        topics = {topic.name: topic for stage in PIPELINE for topic in stage.topics}
+        for stage in dict.fromkeys((*lanes, *timers)):
             runners = [Runner(stage, topic, ports, published, shards, clock) for topic in stage.topics]
-            for runner, topic in zip(runners, stage.topics, strict=True):
+            for runner, topic in zip(runners, stage.topics, strict=True) if stage in lanes else ():
                 for partition in range(ports.stream.partitions(topic.name)):
                     if owns(partition):
                         position = ports.stream.committed(stage.name, topic.name, partition)
                         self._lanes.append(_Lane(runner, topic, partition, position))
-            if stage.tick and (stage.state == "shard" or owns(0)):
+            if stage in timers and stage.tick and (stage.state == "shard" or owns(0)):
                 timer = runners[0] if runners else Runner(stage, None, ports, published, shards, clock)
                 self._timers.append(_Timer(timer))
-        partitions = max((ports.stream.partitions(topic.name) for s in stages for topic in s.topics), default=1)
+        partitions = max(ports.stream.partitions(name) for name in topics)
         self._shards = [shard for shard in range(shards) if owns(shard % partitions)]
 
     @property
@@ -100,6 +102,7 @@ class Worker:
         try:
             messages = self.ports.stream.read(topic, partition, lane.position, self.batch)
             if not messages:
+                lane.failures, lane.error = 0, ""
                 return Counter()
             last = messages[-1].offset
             counts = lane.runner.take(

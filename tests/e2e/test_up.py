@@ -99,7 +99,8 @@ def test_a_replayed_year_is_stored_its_failures_are_found_and_nobody_is_paged(up
 def test_it_stops_cleanly_when_asked_and_leaves_no_process_behind(up, how):
     children = psutil.Process(up.process.pid).children(recursive=True)
     assert up.stop(how) == 0
-    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert not alive
     assert "has stopped" in up.log()
     assert "Traceback" not in up.log()
 

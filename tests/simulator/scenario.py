@@ -140,7 +140,7 @@ def tell(story: Story, number: int) -> Told:
     telling = _Telling(story, number)
     STORIES[story.kind](telling)
     if story.returns:
-        telling.send(ROUNDS + 65, telling.values())
+        telling.send(ROUNDS + 65, telling.values(), fate="shed" if story.kind == "cheap" else "stored")
     return telling.told
 
 

@@ -181,7 +181,7 @@ class World:
         return self.now
 
     def _worker(self, ports: Ports) -> Worker:
-        return Worker(ports, Published(ports, knowledge()), shards=SHARDS, clock=self.clock, stages=self.stages)
+        return Worker(ports, Published(ports, knowledge()), shards=SHARDS, clock=self.clock, lanes=self.stages, timers=self.stages)
 
     def _work(self, steps: int) -> bool:
         """Some steps of a worker, who may die and be replaced; answers whether there is nothing left to do."""

@@ -4,23 +4,39 @@ from __future__ import annotations
 
 import msgspec
 
-from watchkeeper.ids import timed_id
 from watchkeeper.records import Anomaly, Episode
 
-STALE_MS = 6 * 3_600_000  # an episode that nobody has spoken of for so long (wall time) is closed
+STALE_MS = 6 * 3_600_000  # an episode that nobody has spoken of for so long (wall time) is closed ...
+LASTING = "silence:"  # ... but silence lasts until it is broken
 
 
 def opened(anomaly: Anomaly, now: int) -> Episode:
     """The episode that an anomaly opens; the same anomaly always opens the same one."""
     closed = anomaly.ts if anomaly.phase == "event" else None
     return Episode(
-        timed_id(anomaly.ts, anomaly.tenant, anomaly.device, anomaly.detector, anomaly.id),
-        anomaly.tenant, anomaly.site, anomaly.device, anomaly.device_class, anomaly.detector, anomaly.id,
-        anomaly.ts, anomaly.ts, anomaly.severity, anomaly.summary,
-        count=anomaly.count, score=anomaly.score, closed=closed, closed_because="over at once" if closed else "",
-        metric=anomaly.metric, runbook=anomaly.runbook, backfill=anomaly.backfill, received=anomaly.received,
-        seen=now, anomaly=anomaly, taken=anomaly.origin,
-    )  # fmt: skip
+        id=anomaly.episode,
+        tenant=anomaly.tenant,
+        site=anomaly.site,
+        device=anomaly.device,
+        device_class=anomaly.device_class,
+        detector=anomaly.detector,
+        opened_by=anomaly.id,
+        opened=anomaly.since or anomaly.ts,
+        last=anomaly.ts,
+        severity=anomaly.severity,
+        summary=anomaly.summary,
+        count=anomaly.count,
+        score=anomaly.score,
+        closed=closed,
+        closed_because="over at once" if closed else "",
+        metric=anomaly.metric,
+        runbook=anomaly.runbook,
+        backfill=anomaly.backfill,
+        received=anomaly.received,
+        seen=now,
+        anomaly=anomaly,
+        taken=anomaly.origin,
+    )
 
 
 def carried_on(episode: Episode, anomaly: Anomaly, now: int) -> Episode:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from watchkeeper.knowledge.runbooks import Library, Passage, Runbook
 
 UNKNOWN = "unknown-anomaly.md"
+DETERMINISTIC = "rules"  # who writes a report until a language model has
 RANK_OFFSET = 5  # the source's 60 is for rankings of a thousand; here a dozen compete
 SEARCHED = 12  # passages asked for; several may be of one runbook
 CITED = 3
@@ -98,17 +99,17 @@ def report_of(episode: Episode, anomaly: Anomaly, found: Found) -> Report:
     """The report of an episode, the same for the same anomaly and knowledge base."""
     runbook = found.runbook
     return Report(
-        episode.id,
-        episode.tenant,
-        episode.device,
-        anomaly.ts,
-        _what(anomaly),
-        round(anomaly.confidence, 3),
-        runbook.causes if runbook else (),
-        runbook.steps if runbook else (),
-        sources_of(found.passages),
-        anomaly.severity,
-        str(runbook.category) if runbook else "operations",
+        episode=episode.id,
+        tenant=episode.tenant,
+        device=episode.device,
+        ts=anomaly.ts,
+        what=_what(anomaly),
+        confidence=round(anomaly.confidence, 3),
+        causes=runbook.causes if runbook else (),
+        steps=runbook.steps if runbook else (),
+        sources=sources_of(found.passages),
+        severity=anomaly.severity,
+        category=str(runbook.category) if runbook else "operations",
     )
 
 

@@ -10,19 +10,18 @@ VERSION = 1
 
 
 class Open(msgspec.Struct, array_like=True, frozen=True):
-    """An open episode: where it is kept, and when (wall time) it was last spoken of."""
+    """An open episode: whose it is, and when (wall time) it was last spoken of."""
 
-    partition: str
-    detector: str
+    tenant: str
     seen: int
 
 
 class Waiting(msgspec.Struct, array_like=True, frozen=True):
-    """A report that waits for a model's words."""
+    """A report that waits for a model's words since `since`, wall time."""
 
     tenant: str
     episode: str
-    tries: int = 0
+    since: int
 
 
 class ExplainState(msgspec.Struct, array_like=True):

@@ -3,19 +3,84 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from watchkeeper.packs import MAX_PACK_BYTES, Pack, Table
-from watchkeeper.records import Device, Flag
+from watchkeeper.records import Device, Flag, Origin
 
 if TYPE_CHECKING:
-    from watchkeeper.intake.bodies import SentReading
-    from watchkeeper.records import Origin
+    from collections.abc import Iterator, Sequence
 
-# What a reading takes on the wire at most, roughly: its times and indices, and each value; later stages add verdicts.
-READING_BYTES = 72
-VALUE_BYTES = 21
-ROOM = MAX_PACK_BYTES - 16 * 1024
+    from watchkeeper.intake.bodies import SentReading
+
+Tags = tuple[tuple[str, str], ...]
+
+# The most that things take on the wire, once later stages have added their verdicts.
+READING_BYTES = 84  # indices 6 each (device, origin, tags, rule), times 14 each, flags 4, salt 21, score 7
+VALUE_BYTES = 25  # -1.7976931348623157e+308 and a comma
+TABLE_BYTES = 160  # the names of its columns
+ORIGIN_BYTES = 80
+ROOM = MAX_PACK_BYTES - 16 * 1024  # the rest: the ids of the rules that fire
+
+
+class Placed(NamedTuple):
+    """A reading ready for a pack. `ts` None: the time it was received, and `salt` tells it from others of that time."""
+
+    who: Device
+    sent: SentReading
+    tags: Tags
+    ts: int | None
+    received: int
+    salt: int
+
+
+class Assembly:
+    """Packs in the making."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self._open: dict[int, _OpenPack] = {}
+        self._closed: list[Pack] = []
+
+    def add(self, shard: int, reading: Placed) -> None:
+        """A reading that stands for itself."""
+        self._place(shard, [reading], None)
+
+    def add_message(self, shard: int, readings: Sequence[Placed], origin: Origin) -> None:
+        """The readings of one message, all into the same pack: a pack is taken or skipped by its messages' origins.
+
+        A message that no pack can hold goes in parts, numbered in `origin.index`. Its parts are its own matter, not
+        that of the company it came in: when the message comes again, they are the same.
+        """
+        for index, part in enumerate(_parts(shard, readings)):
+            self._place(shard, part, msgspec.structs.replace(origin, index=index))
+
+    def packs(self) -> list[Pack]:
+        """All packs, each shard's in order."""
+        return [*self._closed, *(pack.close() for pack in self._open.values())]
+
+    def _place(self, shard: int, readings: Sequence[Placed], origin: Origin | None) -> None:
+        held = self._open.get(shard) or self._open.setdefault(shard, _OpenPack(shard))
+        size = held.growth(readings)
+        if held.bytes and held.bytes + size > ROOM:
+            self._closed.append(held.close())
+            held = self._open[shard] = _OpenPack(shard)
+            size = held.growth(readings)
+        held.bytes += size + (ORIGIN_BYTES if origin else 0)
+        for reading in readings:
+            held.add(reading, origin)
+
+
+def _parts(shard: int, readings: Sequence[Placed]) -> Iterator[Sequence[Placed]]:
+    if len(readings) == 1 or _OpenPack(shard).growth(readings) <= ROOM:
+        yield readings
+    else:
+        half = len(readings) // 2
+        yield from _parts(shard, readings[:half])
+        yield from _parts(shard, readings[half:])
 
 
 @dataclasses.dataclass(slots=True)
@@ -36,22 +101,38 @@ class _OpenPack:
         self.bytes = 0
         self.devices: dict[Device, int] = {}
         self.origins: dict[Origin, int] = {}
-        self.tagsets: dict[tuple[tuple[str, str], ...], int] = {}
+        self.tagsets: dict[Tags, int] = {}
         self.tables: dict[tuple[str, ...], _Columns] = {}
 
-    def add(
-        self, who: Device, sent: SentReading, ts: int | None, received: int, origin: Origin | None, salt: int
-    ) -> None:
-        columns = self.tables.setdefault(tuple(sent.values), _Columns())
-        columns.device.append(self.devices.setdefault(who, len(self.devices)))
-        columns.ts.append(received if ts is None else ts)
-        columns.received.append(received)
-        columns.flags.append(Flag.NO_TIME if ts is None else 0)
+    def growth(self, readings: Sequence[Placed]) -> int:
+        """How many bytes these readings add at most; what the pack already names costs nothing more."""
+        size = 0
+        new: set[object] = set()
+        for reading in readings:
+            metrics = tuple(reading.sent.values)
+            size += READING_BYTES + VALUE_BYTES * len(metrics)
+            if metrics not in self.tables and metrics not in new:
+                new.add(metrics)
+                size += _table_bytes(metrics)
+            if reading.who not in self.devices and reading.who not in new:
+                new.add(reading.who)
+                size += _encoded_bytes(reading.who)
+            if reading.tags and reading.tags not in self.tagsets and reading.tags not in new:
+                new.add(reading.tags)
+                size += _encoded_bytes(reading.tags)
+        return size
+
+    def add(self, reading: Placed, origin: Origin | None) -> None:
+        values = reading.sent.values
+        columns = self.tables.setdefault(tuple(values), _Columns())
+        columns.device.append(self.devices.setdefault(reading.who, len(self.devices)))
+        columns.ts.append(reading.received if reading.ts is None else reading.ts)
+        columns.received.append(reading.received)
+        columns.flags.append(Flag.NO_TIME if reading.ts is None else 0)
         columns.origin.append(-1 if origin is None else self.origins.setdefault(origin, len(self.origins)))
-        columns.salt.append(salt if ts is None else 0)
-        tags = tuple((name, str(value)) for name, value in sent.tags.items())
-        columns.tags.append(self.tagsets.setdefault(tags, len(self.tagsets)) if tags else -1)
-        columns.rows.append(tuple(sent.values.values()))
+        columns.salt.append(reading.salt if reading.ts is None else 0)
+        columns.tags.append(self.tagsets.setdefault(reading.tags, len(self.tagsets)) if reading.tags else -1)
+        columns.rows.append(tuple(values.values()))
 
     def close(self) -> Pack:
         tables = [
@@ -61,46 +142,14 @@ class _OpenPack:
             )
             for metrics, c in self.tables.items()
         ]  # fmt: skip
-        tagsets = [dict(tags) for tags in self.tagsets]
-        return Pack(self.shard, list(self.devices), tables, None, list(self.origins), tagsets)
+        return Pack(self.shard, list(self.devices), tables, None, list(self.origins), [dict(t) for t in self.tagsets])
 
 
-class Assembly:
-    """Packs in the making. All readings of one message of a device go into the same pack."""
-
-    def __init__(self) -> None:
-        """Nothing yet."""
-        self._open: dict[int, _OpenPack] = {}
-        self._closed: list[Pack] = []
-
-    def make_room(self, shard: int, size: int) -> None:
-        """Close the shard's pack if `size` more bytes would take it over the limit."""
-        held = self._open.get(shard)
-        if held is not None and held.bytes + size > ROOM:
-            self._closed.append(self._open.pop(shard).close())
-
-    def add(
-        self,
-        shard: int,
-        who: Device,
-        sent: SentReading,
-        ts: int | None,
-        received: int,
-        origin: Origin | None,
-        salt: int,
-    ) -> None:
-        """One more reading; `ts` None: the time it was received, and `salt` tells it from others of that time."""
-        held = self._open.setdefault(shard, _OpenPack(shard))
-        held.bytes += size_of(sent)
-        held.add(who, sent, ts, received, origin, salt)
-
-    def packs(self) -> list[Pack]:
-        """All packs, each shard's in order."""
-        return [*self._closed, *(pack.close() for pack in self._open.values())]
+@functools.lru_cache(maxsize=4096)
+def _table_bytes(metrics: tuple[str, ...]) -> int:
+    return TABLE_BYTES + len(msgspec.json.encode(metrics))
 
 
-def size_of(sent: SentReading) -> int:
-    """About how many bytes a reading takes in a pack; metric names and tags are counted as if they came only once."""
-    names = sum(map(len, sent.values)) // 8
-    tags = sum(len(k) + len(str(v)) + 8 for k, v in sent.tags.items()) // 8
-    return READING_BYTES + VALUE_BYTES * len(sent.values) + names + tags
+@functools.lru_cache(maxsize=16_384)
+def _encoded_bytes(thing: Device | Tags) -> int:
+    return len(msgspec.json.encode(thing)) + 8

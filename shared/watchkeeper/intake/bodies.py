@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import re
 from datetime import UTC, datetime
@@ -23,6 +24,8 @@ EARLIEST_MS = 946_684_800_000  # 2000-01-01; anything before is a time in anothe
 LATEST_MS = 7_258_118_400_000  # 2200-01-01
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
 METRIC = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
+TAG_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
+TAG_VALUE = re.compile(r"[^\x00-\x1f\x7f]{0,256}")
 TIME_COLUMNS = ("ts", "timestamp", "datetime", "time")
 
 
@@ -34,6 +37,14 @@ class SentReading(msgspec.Struct, forbid_unknown_fields=True):
     ts: int | float | str | None = None
     tags: dict[str, str | int | float | bool] = {}
     site: str = ""
+
+    def tags_as_text(self) -> tuple[tuple[str, str], ...]:
+        """The tags in the order they were sent, each value as JSON would write it."""
+        return tuple((name, _as_text(value)) for name, value in self.tags.items()) if self.tags else ()
+
+
+def _as_text(value: str | float) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class _Wrapped(msgspec.Struct):
@@ -66,13 +77,37 @@ def _json(body: bytes) -> list[SentReading | Bad]:
             body = inner or b"[" + body + b"]"
         items = _raws.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        message = f"not JSON with a reading, a list of readings, or {{'readings': […]}}: {error}"
-        raise DecodeError(message) from error
+        lenient = _not_quite_json(body)
+        if lenient is None:
+            message = f"not JSON with a reading, a list of readings, or {{'readings': […]}}: {error}"
+            raise DecodeError(message) from error
+        return lenient
     _limit(len(items))
     try:
         return list(_many.decode(body))
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return [_single(bytes(item)) for item in items]
+
+
+def _not_quite_json(body: bytes) -> list[SentReading | Bad] | None:
+    """What many programs write and JSON does not know, NaN and Infinity: bad only where they stand. None: not even that."""
+    try:
+        loaded = json.loads(body.decode())
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(loaded, dict):
+        loaded = loaded.get("readings", [loaded])
+    if not isinstance(loaded, list):
+        return None
+    _limit(len(loaded))
+    return [_perhaps(item) for item in loaded]
+
+
+def _perhaps(item: object) -> SentReading | Bad:
+    try:
+        return _single(json.dumps(item, allow_nan=False).encode())
+    except ValueError:
+        return Bad(json.dumps(item).encode(), "NaN or Infinity; a finite number or null is expected")
 
 
 def _single(item: bytes) -> SentReading | Bad:
@@ -93,6 +128,10 @@ def _csv(body: bytes) -> Iterator[SentReading | Bad]:
     names = [name.strip() for name in header]
     if "device" not in names or len(set(names)) != len(names):
         message = f"the first row must name the columns once each, 'device' among them; it is {','.join(names)[:200]!r}"
+        raise DecodeError(message)
+    times = [name for name in names if name in TIME_COLUMNS]
+    if len(times) > 1:
+        message = f"columns {' and '.join(map(repr, times))} both name the time; keep one of them"
         raise DecodeError(message)
     _limit(len(rest))
     for row in rest:
@@ -116,7 +155,8 @@ def _csv_row(names: list[str], row: list[str]) -> SentReading | Bad:
         if name in TIME_COLUMNS:
             sent.ts = int(cell) if cell.isascii() and cell.isdigit() and len(cell) < 20 else cell or None
         elif name.startswith("tag."):
-            sent.tags[name.removeprefix("tag.")] = cell
+            if cell:
+                sent.tags[name.removeprefix("tag.")] = cell
         else:
             try:
                 sent.values[name] = float(cell) if cell else None
@@ -136,13 +176,11 @@ def time_of(ts: float | str | None) -> int | None:
         except (ValueError, OverflowError) as error:
             message = f"ts {ts[:40]!r} is neither ISO 8601 nor epoch milliseconds"
             raise DecodeError(message) from error
-    elif math.isfinite(ts):
-        ms = int(ts)
     else:
-        ms = -1
+        ms = int(ts) if isinstance(ts, int) or math.isfinite(ts) else -1
     if not EARLIEST_MS <= ms < LATEST_MS:
         hint = " (is it in seconds? milliseconds are expected)" if 0 < ms * 1000 < LATEST_MS else ""
-        message = f"ts {ts} is not between the years 2000 and 2200{hint}"
+        message = f"ts {str(ts)[:40]} is not between the years 2000 and 2200{hint}"
         raise DecodeError(message)
     return ms
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from watchkeeper.context import Context
 
 RUNBOOK = "budget-cutoff.md"
+SELF = "watchkeeper"
 SEVERITIES = {"warn": Severity.WARNING, "degrade": Severity.CRITICAL, "cutoff": Severity.EMERGENCY}
 
 
@@ -56,14 +57,34 @@ def _alert(cutoff: Cutoff, spend: Spend, ctx: Context) -> Alert:
     severity = SEVERITIES[cutoff.level]
     runbook = ctx.bundle.library.runbook(RUNBOOK)
     report = Report(
-        cutoff.alert, DEFAULT_TENANT, "watchkeeper", ctx.now, f"{title}. {_effect(cutoff)}", 1.0,
-        runbook.causes if runbook else (), runbook.steps if runbook else (),
-        sources_of(runbook.passages[:CITED] if runbook else ()), severity, "operations",
-    )  # fmt: skip
+        episode=cutoff.alert,
+        tenant=DEFAULT_TENANT,
+        device=SELF,
+        ts=ctx.now,
+        what=f"{title}. {_effect(cutoff)}",
+        confidence=1.0,
+        causes=runbook.causes if runbook else (),
+        steps=runbook.steps if runbook else (),
+        sources=sources_of(runbook.passages[:CITED] if runbook else ()),
+        severity=severity,
+        category="operations",
+    )
     return Alert(
-        cutoff.alert, DEFAULT_TENANT, "", "watchkeeper", "watchkeeper", "budget", "firing", severity, title,
-        cutoff.since, ctx.now, received=ctx.now, category="operations", report=report,
-    )  # fmt: skip
+        id=cutoff.alert,
+        tenant=DEFAULT_TENANT,
+        site="",
+        device=SELF,
+        device_class=SELF,
+        detector="budget",
+        status="firing",
+        severity=severity,
+        title=title,
+        opened=cutoff.since,
+        ts=ctx.now,
+        received=ctx.now,
+        category="operations",
+        report=report,
+    )
 
 
 def _effect(cutoff: Cutoff) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from watchkeeper.cleaning.order import Order, order_of
 from watchkeeper.cleaning.state import CleanState
-from watchkeeper.ids import content_hashes, text_id
+from watchkeeper.ids import content_hashes, episode_id, text_id
 from watchkeeper.knowledge.catalogue import GENERIC, DeviceProfile, Fill
 from watchkeeper.outcome import Delivered, Emit, Outcome
 from watchkeeper.packs import Bools, Ints, Pack, Table
@@ -124,13 +124,24 @@ class _Cleaning:
             if profile.class_name == GENERIC:
                 continue  # nobody has said how often it should send
             ts, since = int(table.ts[row]), int(order.before[row])
-            summary = f"No readings for {(ts - since) / 60_000:.0f} minutes"
             anomaly = Anomaly(
-                text_id("gap", who.tenant, who.device, since, ts), who.tenant, who.site, who.device, profile.class_name,
-                "gap", "event", ts, Severity.INFO, summary,
-                received=int(table.received[row]), since=since, bundle=self.ctx.bundle.version,
-                backfill=bool(table.flags[row] & Flag.BACKFILL), threshold=f"{limit[row] / 60_000:.0f} minutes",
-            )  # fmt: skip
+                id=text_id("gap", who.tenant, who.device, since, ts),
+                episode=episode_id(who.tenant, who.device, "gap", ts),
+                tenant=who.tenant,
+                site=who.site,
+                device=who.device,
+                device_class=profile.class_name,
+                detector="gap",
+                phase="event",
+                ts=ts,
+                severity=Severity.INFO,
+                summary=f"No readings for {(ts - since) / 60_000:.0f} minutes",
+                received=int(table.received[row]),
+                since=since,
+                bundle=self.ctx.bundle.version,
+                backfill=bool(table.flags[row] & Flag.BACKFILL),
+                threshold=f"{limit[row] / 60_000:.0f} minutes",
+            )
             self.outcome.emits.append(Emit(RAG_ERROR_REPORTING, self.pack.shard, anomaly, self.index))
 
     def _check_values(self) -> None:

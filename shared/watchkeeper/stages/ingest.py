@@ -9,7 +9,7 @@ import msgspec
 
 from watchkeeper.errors import DecodeError
 from watchkeeper.ids import device_hash, shard_of, text_id
-from watchkeeper.intake.assembly import Assembly, size_of
+from watchkeeper.intake.assembly import Assembly, Placed
 from watchkeeper.intake.bodies import Bad, SentReading, device_fault, fault_of, readings_of, time_of
 from watchkeeper.outcome import Delivered, Emit, Outcome, RawMessage
 from watchkeeper.records import DeadLetter, Device, Origin
@@ -95,15 +95,12 @@ def _take(message: RawMessage, origin: Origin | None, assembly: Assembly, outcom
             receipt.shed += 1
         else:
             good.append(checked)
-    if message.device and good:
-        assembly.make_room(shard_of(message.tenant, message.device, ctx.shards), sum(size_of(g.sent) for g in good))
-    for reading in good:
-        shard = shard_of(message.tenant, reading.device, ctx.shards)
-        if not message.device:
-            assembly.make_room(shard, size_of(reading.sent))
-        who = Device(message.tenant, reading.device, _site(reading, ctx))
-        salt = 0 if reading.ts is not None else _salt(message, origin, reading.index)
-        assembly.add(shard, who, reading.sent, reading.ts, message.received, origin, salt)
+    placed = [_placed(reading, message, origin, ctx) for reading in good]
+    if origin and placed:
+        assembly.add_message(shard_of(message.tenant, message.device, ctx.shards), placed, origin)
+    else:
+        for reading in placed:
+            assembly.add(shard_of(message.tenant, reading.who.device, ctx.shards), reading)
     receipt.accepted = len(good)
     return receipt
 
@@ -119,8 +116,12 @@ def _check(sent: SentReading, message: RawMessage, index: int) -> _Good | Bad:
     return Bad(msgspec.json.encode(sent), reason)
 
 
-def _site(reading: _Good, ctx: Context) -> str:
-    return ctx.bundle.catalogue.profile(reading.device).site or reading.sent.site
+def _placed(reading: _Good, message: RawMessage, origin: Origin | None, ctx: Context) -> Placed:
+    sent = reading.sent
+    site = ctx.bundle.catalogue.profile(reading.device).site or sent.site
+    salt = 0 if reading.ts is not None else _salt(message, origin, reading.index)
+    who = Device(message.tenant, reading.device, site)
+    return Placed(who, sent, sent.tags_as_text(), reading.ts, message.received, salt)
 
 
 def _salt(message: RawMessage, origin: Origin | None, index: int) -> int:

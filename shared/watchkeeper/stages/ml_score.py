@@ -9,7 +9,7 @@ import numpy as np
 
 from watchkeeper.detection.scorer import score
 from watchkeeper.detection.state import DetectorState
-from watchkeeper.ids import text_id
+from watchkeeper.ids import episode_id, text_id
 from watchkeeper.outcome import Delivered, Emit, Outcome
 from watchkeeper.packs import Pack, Table
 from watchkeeper.records import Anomaly, Flag, Importance, MetricView, Severity
@@ -86,12 +86,28 @@ def _anomaly(pack: Pack, table: Table, edge: Edge, ctx: Context) -> Anomaly:
     }
     severity = Severity.CRITICAL if profile.importance is Importance.CRITICAL else Severity.WARNING
     return Anomaly(
-        text_id(who.tenant, who.device, "model", edge.phase, edge.since_ts, ts),
-        who.tenant, who.site, who.device, profile.class_name, "model", edge.phase, ts, severity, _summary(edge, views),
-        received=int(table.received[edge.row]), metric=edge.metric, metrics=views, score=round(edge.score, 4),
-        confidence=round(edge.confidence, 4), since=edge.since_ts, count=edge.count, bundle=ctx.bundle.version,
-        model=ctx.model.version if ctx.model else "baseline", backfill=bool(table.flags[edge.row] & Flag.BACKFILL),
-    )  # fmt: skip
+        id=text_id(who.tenant, who.device, "model", edge.phase, edge.since_ts, ts),
+        episode=episode_id(who.tenant, who.device, "model", edge.since_ts),
+        tenant=who.tenant,
+        site=who.site,
+        device=who.device,
+        device_class=profile.class_name,
+        detector="model",
+        phase=edge.phase,
+        ts=ts,
+        severity=severity,
+        summary=_summary(edge, views),
+        received=int(table.received[edge.row]),
+        metric=edge.metric,
+        metrics=views,
+        score=round(edge.score, 4),
+        confidence=round(edge.confidence, 4),
+        since=edge.since_ts,
+        count=edge.count,
+        backfill=bool(table.flags[edge.row] & Flag.BACKFILL),
+        bundle=ctx.bundle.version,
+        model=ctx.model.version if ctx.model else "baseline",
+    )
 
 
 def _summary(edge: Edge, views: dict[str, MetricView]) -> str:

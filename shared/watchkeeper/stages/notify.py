@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ESCALATE_MS = 15 * 60_000
 ESCALATIONS = 3
+GIVE_UP_AFTER = 500  # attempts: about two days
 ONLY = 0  # notify has one state in all
 
 
@@ -39,9 +40,12 @@ def notify(batch: Sequence[Delivered], ctx: Context) -> Outcome:
             state.unanswered.pop(alert.id, None)
         elif after.status == "firing" and after.pages and after.severity >= Severity.CRITICAL:
             state.unanswered.setdefault(alert.id, Unanswered(alert.tenant, ctx.now))
-        if after.pages:
-            said = msgspec.structs.replace(after, status=alert.status)
-            _send([Delivery(f"{alert.id}/{alert.status}", name, said) for name in ctx.receivers], state, ctx, outcome)
+        if alert.status == "resolved":
+            _supersede(alert, state, outcome)
+        if after.pages and not (alert.status == "update" and after.status == "resolved"):
+            said = msgspec.structs.replace(after, status=alert.status, ts=alert.ts)
+            name = f"{alert.id}/{alert.status}-{alert.ts}"
+            _send([Delivery(name, receiver, said) for receiver in ctx.receivers], state, ctx, outcome)
     return outcome
 
 
@@ -49,7 +53,7 @@ def retry_and_escalate(ctx: Context) -> Outcome:
     """The timer: what a receiver has not taken is sent again; a critical alert that nobody acknowledges is repeated."""
     state: NotifyState = ctx.states[ONLY]
     outcome = Outcome()
-    _settle(state, ctx)
+    _settle(state, ctx, outcome)
     due = [delivery for delivery in state.pending.values() if delivery.next_try <= ctx.now]
     outcome.sends += due
     outcome.counts["retries"] += len(due)
@@ -58,15 +62,28 @@ def retry_and_escalate(ctx: Context) -> Outcome:
     return outcome
 
 
-def _settle(state: NotifyState, ctx: Context) -> None:
-    """Learn from the outbox how deliveries went; those that arrived are forgotten."""
+def _settle(state: NotifyState, ctx: Context, outcome: Outcome) -> None:
+    """Learn from the outbox how deliveries went; those that are over are forgotten."""
     keys = [Key(delivery.receiver, delivery.id) for delivery in state.pending.values()]
     for key, (delivery, _) in ctx.get_many(OUTBOX, keys, Delivery).items():
         name = f"{key.partition}/{key.sort}"
-        if delivery.state == "sent":
+        if delivery.state != "pending":
             del state.pending[name]
+        elif delivery.attempts >= GIVE_UP_AFTER or delivery.receiver not in ctx.receivers:
+            del state.pending[name]
+            outcome.puts.append(Put(OUTBOX, *key, msgspec.structs.replace(delivery, state="given up")))
+            outcome.counts["deliveries_given_up"] += 1
         else:
             state.pending[name] = delivery
+
+
+def _supersede(alert: Alert, state: NotifyState, outcome: Outcome) -> None:
+    """What was to be said of an alert before its end, and has not arrived, must not arrive after it."""
+    for name, delivery in list(state.pending.items()):
+        if delivery.alert.id == alert.id and delivery.alert.status != "resolved":
+            del state.pending[name]
+            over = msgspec.structs.replace(delivery, state="superseded")
+            outcome.puts.append(Put(OUTBOX, delivery.receiver, delivery.id, over))
 
 
 def _escalate(state: NotifyState, ctx: Context, outcome: Outcome) -> None:
@@ -90,25 +107,31 @@ def _send(deliveries: Sequence[Delivery], state: NotifyState, ctx: Context, outc
     rows = ctx.get_many(OUTBOX, [Key(delivery.receiver, delivery.id) for delivery in deliveries], Delivery)
     for delivery in deliveries:
         known = rows.get(Key(delivery.receiver, delivery.id))
-        if known is None or known[0].state == "pending":
-            state.pending[f"{delivery.receiver}/{delivery.id}"] = delivery
+        if known is not None and known[0].state != "pending":
+            continue
+        waiting = known[0] if known else delivery
+        state.pending[f"{delivery.receiver}/{delivery.id}"] = waiting
+        if known is None:
             outcome.puts.append(Put(OUTBOX, delivery.receiver, delivery.id, delivery))
-            outcome.sends.append(delivery)
+        outcome.sends.append(waiting)
 
 
 def _merge(before: Alert | None, alert: Alert, now: int) -> Alert:
     """The alert as it is kept: a repetition changes nothing, an update brings its report, a resolve ends it."""
     if before is None:
         return msgspec.structs.replace(alert, origin=None, sent=now)
-    if alert.status == "firing" or before.status == "resolved":
-        return before
+    if alert.status == "firing":
+        # The same episode again: only if it had been closed as stale, and has turned out to go on.
+        again = before.status == "resolved" and alert.ts > before.ts
+        return msgspec.structs.replace(before, status="firing", ts=alert.ts, resolved=None) if again else before
+    over = alert.status == "resolved" or before.status == "resolved"
     return msgspec.structs.replace(
         before,
-        status="resolved" if alert.status == "resolved" else before.status,
-        ts=alert.ts,
+        status="resolved" if over else before.status,
+        ts=max(before.ts, alert.ts) if alert.status == "resolved" else before.ts,
         count=max(before.count, alert.count),
         severity=max(before.severity, alert.severity),
-        resolved=alert.resolved,
+        resolved=before.resolved or alert.resolved,
         report=alert.report or before.report,
     )
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from watchkeeper.errors import ModelError, Unavailable
-from watchkeeper.explaining.episodes import STALE_MS, carried_on, gone_stale, opened
-from watchkeeper.explaining.report import look_up, report_of
+from watchkeeper.explaining.episodes import LASTING, STALE_MS, carried_on, gone_stale, opened
+from watchkeeper.explaining.report import DETERMINISTIC, look_up, report_of
 from watchkeeper.explaining.state import ExplainState, Open, Waiting
 from watchkeeper.explaining.text import SCHEMA, SYSTEM, checked, prompt_of
 from watchkeeper.ids import shard_of
 from watchkeeper.outcome import ABSENT, Delivered, Emit, Outcome, Put
 from watchkeeper.ports import Key
 from watchkeeper.records import Alert, Anomaly, Episode, Report, Severity
-from watchkeeper.topology import DASHBOARD_ALERTS, EPISODES, OPEN_EPISODES, REPORTS
+from watchkeeper.topology import DASHBOARD_ALERTS, EPISODES, REPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,37 +24,39 @@ if TYPE_CHECKING:
 
     from watchkeeper.context import Context
 
-TEXTS_PER_TICK = 4
-TRIES = 5
+TEXTS_PER_TICK = 2
+WAIT_MS = 3_600_000  # a report that no model has written in so long stays as the runbooks have it
 
 
 @dataclasses.dataclass(slots=True)
 class _Slot:
-    """The place of one device and detector: the episode there, its stored version, and what this batch makes of it."""
+    """One episode: what is stored of it, what this batch makes of it, and what is to be said."""
 
     key: Key
     episode: Episode | None
     version: str | None
+    explained: bool = False
     changed: bool = False
-    began: bool = False
-    past: list[Episode] = dataclasses.field(default_factory=list)  # episodes of this batch that are over
+    report: Report | None = None
     says: list[tuple[int, Alert]] = dataclasses.field(default_factory=list)
-    reports: list[Report] = dataclasses.field(default_factory=list)
 
 
 def rag_explain(batch: Sequence[Delivered], ctx: Context) -> Outcome:
     """Each anomaly to its episode. One that opens gets a report and fires an alert; one that closes resolves it."""
     anomalies = [(index, item.record) for index, item in enumerate(batch) if isinstance(item.record, Anomaly)]
     keys = list(dict.fromkeys(_key(anomaly) for _, anomaly in anomalies))
-    held = ctx.get_many(OPEN_EPISODES, keys, Episode)
-    slots = {key: _Slot(key, *held.get(key, (None, ABSENT))) for key in keys}
+    held = ctx.get_many(EPISODES, keys, Episode)
+    explained = ctx.get_many(REPORTS, keys, Report)
+    slots: dict[Key, _Slot] = {}
+    for key in keys:
+        episode, version = held.get(key, (None, ABSENT))
+        slots[key] = _Slot(key, episode, version, explained=key in explained)
     for index, anomaly in anomalies:
         _take(slots[_key(anomaly)], index, anomaly, ctx)
     outcome = Outcome()
     for slot in slots.values():
-        if slot.changed:
-            _write(slot, outcome)
-    outcome.counts["episodes"] += sum(len(slot.reports) for slot in slots.values())
+        _write(slot, outcome)
+    outcome.counts["episodes"] += sum(slot.version is ABSENT and slot.changed for slot in slots.values())
     return outcome
 
 
@@ -62,70 +64,70 @@ def explain_timer(ctx: Context) -> Outcome:
     """The timer: a language model's words for new reports, and the end of episodes that nobody speaks of any more."""
     outcome = Outcome()
     for shard, state in ctx.states.items():
-        if _close_stale(state, ctx, outcome) or _write_texts(state, ctx, outcome):
+        if _close_stale(state, ctx, outcome) | _write_texts(state, ctx, outcome):
             outcome.states.add(shard)
     return outcome
 
 
 def _take(slot: _Slot, index: int, anomaly: Anomaly, ctx: Context) -> None:
-    episode = slot.episode
-    if episode is not None and episode.opened_by == anomaly.id:
-        slot.began = slot.changed = True  # found its own id: it has opened this one before, and says so again
-        _begin(slot, index, anomaly, episode, ctx)
-        return
-    running = episode is not None and episode.closed is None
-    if episode is not None and anomaly.phase == "clear":
-        after = carried_on(episode, anomaly, ctx.now) if running else episode
-        if running or episode.taken == anomaly.origin:
-            slot.episode, slot.changed = after, True
+    """One edge. Whoever finds its own id, or its effect, has been here before: it says again what it said then."""
+    before, state = slot.episode, _state(anomaly, ctx)
+    if before is None:
+        if anomaly.phase == "clear":
+            return
+        after = opened(anomaly, ctx.now)
+        _begin(slot, index, anomaly, after, ctx)
+    elif before.opened_by == anomaly.id:
+        after = before
+        _begin(slot, index, anomaly, after, ctx)
+    else:
+        after = carried_on(before, anomaly, ctx.now)
+        if anomaly.phase == "clear":
             slot.says.append((index, _alert(after, "resolved", anomaly.ts)))
-            _state(anomaly, ctx).open.pop(after.id, None)
-    elif episode is not None and running and anomaly.phase == "update":
-        slot.episode, slot.changed = carried_on(episode, anomaly, ctx.now), True
-        _state(anomaly, ctx).open[episode.id] = Open(slot.key.partition, slot.key.sort, ctx.now)
-    elif anomaly.phase != "clear":
-        if episode is not None and slot.changed:
-            slot.past.append(episode)
-        slot.episode, slot.began, slot.changed = opened(anomaly, ctx.now), True, True
-        _begin(slot, index, anomaly, slot.episode, ctx)
+        elif before.closed and not after.closed:
+            slot.says.append((index, _alert(after, "firing", anomaly.ts)))
+    slot.changed = slot.changed or after != before
+    slot.episode = after
+    if after.closed:
+        state.open.pop(after.id, None)
+    else:
+        state.open[after.id] = Open(slot.key.partition, ctx.now)
 
 
 def _begin(slot: _Slot, index: int, anomaly: Anomaly, episode: Episode, ctx: Context) -> None:
     """Explain an episode that opens, and say so."""
     report = report_of(episode, anomaly, look_up(anomaly, ctx.bundle.library))
-    slot.reports.append(report)
+    slot.report = None if slot.explained else report
     slot.says.append((index, _alert(episode, "firing", anomaly.ts, report)))
-    state = _state(anomaly, ctx)
-    if episode.closed is None:
-        state.open[episode.id] = Open(slot.key.partition, slot.key.sort, ctx.now)
-    waits = any(waiting.episode == episode.id for waiting in state.waiting)
-    if ctx.may_call_model and not episode.backfill and not waits:
-        state.waiting.append(Waiting(episode.tenant, episode.id))
+    if anomaly.phase == "event":
+        slot.says.append((index, _alert(episode, "resolved", anomaly.ts)))
+    waiting = _state(anomaly, ctx).waiting
+    if ctx.may_call_model and not episode.backfill and all(other.episode != episode.id for other in waiting):
+        waiting.append(Waiting(episode.tenant, episode.id, ctx.now))
 
 
 def _write(slot: _Slot, outcome: Outcome) -> None:
-    """One put for the slot, conditional on what was read; all that was made of it depends on that put."""
-    if slot.episode is None:
-        return
-    claim = slot.episode.opened_by if slot.began else ""
-    put = Put(OPEN_EPISODES, *slot.key, slot.episode, slot.version, claim)
-    outcome.puts.append(put)
-    outcome.puts += [
-        Put(EPISODES, episode.tenant, episode.id, episode, after=put) for episode in (*slot.past, slot.episode)
-    ]
-    outcome.puts += [Put(REPORTS, report.tenant, report.episode, report, after=put) for report in slot.reports]
+    """One conditional put for the episode; what is made of it depends on that put."""
+    put = None
+    if slot.changed and slot.episode is not None:
+        claim = slot.episode.opened_by if slot.version is ABSENT else ""
+        put = Put(EPISODES, *slot.key, slot.episode, slot.version, claim)
+        outcome.puts.append(put)
+    if slot.report is not None:
+        outcome.puts.append(Put(REPORTS, *slot.key, slot.report, ABSENT, after=put))
     outcome.emits += [Emit(DASHBOARD_ALERTS, 0, alert, index, put) for index, alert in slot.says]
 
 
 def _close_stale(state: ExplainState, ctx: Context, outcome: Outcome) -> bool:
     stale = {name: held for name, held in state.open.items() if ctx.now - held.seen > STALE_MS}
-    keys = [Key(held.partition, held.detector) for held in stale.values()]
-    for key, (episode, version) in ctx.get_many(OPEN_EPISODES, keys, Episode).items():
-        if episode.id in stale:
-            closed = episode if episode.closed else gone_stale(episode)
-            put = Put(OPEN_EPISODES, *key, closed, version)
-            outcome.puts += [put, Put(EPISODES, closed.tenant, closed.id, closed, after=put)]
-            outcome.emits.append(Emit(DASHBOARD_ALERTS, 0, _alert(closed, "resolved", closed.last), after=put))
+    keys = [Key(held.tenant, name) for name, held in stale.items()]
+    for key, (episode, version) in ctx.get_many(EPISODES, keys, Episode).items():
+        if episode.detector.startswith(LASTING):
+            continue
+        closed = episode if episode.closed else gone_stale(episode)
+        put = Put(EPISODES, *key, closed, version)
+        outcome.puts.append(put)
+        outcome.emits.append(Emit(DASHBOARD_ALERTS, 0, _alert(closed, "resolved", closed.last), after=put))
     for name in stale:
         del state.open[name]
     return bool(stale)
@@ -133,26 +135,24 @@ def _close_stale(state: ExplainState, ctx: Context, outcome: Outcome) -> bool:
 
 def _write_texts(state: ExplainState, ctx: Context, outcome: Outcome) -> bool:
     """Ask the model for a few of the waiting reports; its answer becomes an update of the alert, or is dropped."""
-    if not state.waiting or not ctx.may_call_model:
-        return False
-    now, state.waiting = state.waiting[:TEXTS_PER_TICK], state.waiting[TEXTS_PER_TICK:]
-    for waiting in now:
+    waited = [waiting for waiting in state.waiting if ctx.now - waiting.since <= WAIT_MS]
+    changed = len(waited) != len(state.waiting)
+    state.waiting = waited
+    for waiting in waited[:TEXTS_PER_TICK] if ctx.may_call_model else ():
         key = Key(waiting.tenant, waiting.episode)
         episode = ctx.get_many(EPISODES, [key], Episode).get(key)
         report = ctx.get_many(REPORTS, [key], Report).get(key)
-        if episode is None or report is None or episode[0].anomaly is None:
-            continue
-        try:
-            written = _ask(episode[0].anomaly, report[0], ctx)
-        except Unavailable:
-            if waiting.tries + 1 < TRIES:
-                state.waiting.append(msgspec.structs.replace(waiting, tries=waiting.tries + 1))
-            continue
-        outcome.puts.append(Put(REPORTS, *key, written))
-        if not written.rejected:
-            alert = _alert(episode[0], "update", episode[0].last, written)
-            outcome.emits.append(Emit(DASHBOARD_ALERTS, 0, alert))
-    return True
+        if episode and report and episode[0].anomaly and report[0].written_by == DETERMINISTIC:
+            try:
+                written = _ask(episode[0].anomaly, report[0], ctx)
+            except Unavailable:
+                break  # it is away, or its circuit is open: later
+            outcome.puts.append(Put(REPORTS, *key, written, report[1]))
+            if not written.rejected:
+                outcome.emits.append(Emit(DASHBOARD_ALERTS, 0, _alert(episode[0], "update", ctx.now, written)))
+        state.waiting.remove(waiting)
+        changed = True
+    return changed
 
 
 def _ask(anomaly: Anomaly, report: Report, ctx: Context) -> Report:
@@ -171,16 +171,29 @@ def _state(anomaly: Anomaly, ctx: Context) -> ExplainState:
 
 
 def _key(anomaly: Anomaly) -> Key:
-    return Key(f"{anomaly.tenant}/{anomaly.device}", anomaly.detector)
+    return Key(anomaly.tenant, anomaly.episode)
 
 
 def _alert(
     episode: Episode, status: Literal["firing", "update", "resolved"], ts: int, report: Report | None = None
 ) -> Alert:
     return Alert(
-        episode.id, episode.tenant, episode.site, episode.device, episode.device_class, episode.detector, status,
-        episode.severity, f"{episode.summary} ({episode.device})", episode.opened, ts,
-        received=episode.received, resolved=episode.closed if status == "resolved" else None,
-        category=report.category if report else "", count=episode.count, metric=episode.metric,
-        pages=not episode.backfill and episode.severity > Severity.INFO, report=report,
-    )  # fmt: skip
+        id=episode.id,
+        tenant=episode.tenant,
+        site=episode.site,
+        device=episode.device,
+        device_class=episode.device_class,
+        detector=episode.detector,
+        status=status,
+        severity=episode.severity,
+        title=f"{episode.summary} ({episode.device})",
+        opened=episode.opened,
+        ts=ts,
+        received=episode.received,
+        resolved=episode.closed if status == "resolved" else None,
+        category=report.category if report else "",
+        count=episode.count,
+        metric=episode.metric,
+        pages=not episode.backfill and episode.severity > Severity.INFO,
+        report=report,
+    )

@@ -9,7 +9,7 @@ import numpy as np
 
 from watchkeeper.checking.state import CheckState, Heard
 from watchkeeper.checking.table import Found, TableCheck, device_key
-from watchkeeper.ids import text_id
+from watchkeeper.ids import episode_id, text_id
 from watchkeeper.outcome import Delivered, Emit, Outcome
 from watchkeeper.packs import Pack, Table
 from watchkeeper.records import Anomaly, Flag, MetricView, Phase
@@ -87,12 +87,26 @@ def _heard(pack: Pack, table: Table, state: CheckState, ctx: Context) -> Iterato
 def _silence(heard: Heard, rule: Rule, phase: Phase, at: int, ctx: Context) -> Anomaly:
     detector = f"silence:{rule.id}"
     name = text_id(heard.tenant, heard.device, detector, phase, heard.received)
+    episode = episode_id(heard.tenant, heard.device, detector, heard.received)
     profile = ctx.bundle.catalogue.profile(heard.device)
     return Anomaly(
-        name, heard.tenant, heard.site, heard.device, profile.class_name, detector, phase, at, rule.severity,
-        rule.summary, received=ctx.now if phase == "open" else at, since=heard.received, runbook=rule.runbook,
-        bundle=ctx.bundle.version, threshold=f"no data for {rule.no_data_ms / 1000:g} s",
-    )  # fmt: skip
+        id=name,
+        episode=episode,
+        tenant=heard.tenant,
+        site=heard.site,
+        device=heard.device,
+        device_class=profile.class_name,
+        detector=detector,
+        phase=phase,
+        ts=at,
+        severity=rule.severity,
+        summary=rule.summary,
+        received=ctx.now if phase == "open" else at,
+        since=heard.received,
+        runbook=rule.runbook,
+        threshold=f"no data for {rule.no_data_ms / 1000:g} s",
+        bundle=ctx.bundle.version,
+    )
 
 
 def _broken(pack: Pack, table: Table, found: Found, classes: Sequence[str], ctx: Context) -> Anomaly:
@@ -103,12 +117,27 @@ def _broken(pack: Pack, table: Table, found: Found, classes: Sequence[str], ctx:
     low, high = (None if np.isinf(level) else level for level in (rule.fire_low, rule.fire_high))
     detector = f"rule:{rule.id}"
     return Anomaly(
-        text_id(who.tenant, who.device, detector, found.edge, found.since, ts),
-        who.tenant, who.site, who.device, classes[table.device[row]], detector, found.edge, ts, rule.severity,
-        rule.summary, received=int(table.received[row]), metric=metric, since=found.since, count=found.count,
-        runbook=rule.runbook, metrics={metric: MetricView(value, low=low, high=high, contribution=1.0)}, bundle=ctx.bundle.version,
-        threshold=_limits(rule), backfill=bool(table.flags[row] & Flag.BACKFILL),
-    )  # fmt: skip
+        id=text_id(who.tenant, who.device, detector, found.edge, found.since, ts),
+        episode=episode_id(who.tenant, who.device, detector, found.since),
+        tenant=who.tenant,
+        site=who.site,
+        device=who.device,
+        device_class=classes[table.device[row]],
+        detector=detector,
+        phase=found.edge,
+        ts=ts,
+        severity=rule.severity,
+        summary=rule.summary,
+        received=int(table.received[row]),
+        metric=metric,
+        metrics={metric: MetricView(value, low=low, high=high, contribution=1.0)},
+        since=found.since,
+        count=found.count,
+        runbook=rule.runbook,
+        threshold=_limits(rule),
+        backfill=bool(table.flags[row] & Flag.BACKFILL),
+        bundle=ctx.bundle.version,
+    )
 
 
 def _limits(rule: Rule) -> str:

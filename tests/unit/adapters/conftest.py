@@ -54,13 +54,22 @@ def bundle():
 @pytest.fixture
 def anomaly():
     return Anomaly(
-        "a1", "default", "north", "pump-07", "pump", "model", "open", 1_760_000_000_000, Severity.CRITICAL,
-        "Unusual vibration",
+        episode="1760000000000-e1",
+        id="a1",
+        tenant="default",
+        site="north",
+        device="pump-07",
+        device_class="pump",
+        detector="model",
+        phase="open",
+        ts=1_760_000_000_000,
+        severity=Severity.CRITICAL,
+        summary="Unusual vibration",
         metrics={
             "vibration": MetricView(9.5, 2.0, 1.0, 3.0, 0.8),
             "flow": MetricView(40.0, 41.0, 35.0, 45.0, 0.2),
         },
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -71,17 +80,36 @@ def passages(bundle, anomaly):
 @pytest.fixture
 def report():
     return Report(
-        "ep-1", "default", "pump-07", 1_760_000_000_000, "Unusual vibration on pump-07 (north).", 0.9,
-        ("A bearing is worn", "The shaft is misaligned"),
-        ("Listen to the bearing", "Check the alignment", "Look at the grease", "Call the workshop"),
-        (Source("pump-bearing-wear.md", "Likely causes", "…"), Source("pump-bearing-wear.md", "What to do", "…")),
-        Severity.CRITICAL, "mechanical",
-    )  # fmt: skip
+        episode="ep-1",
+        tenant="default",
+        device="pump-07",
+        ts=1_760_000_000_000,
+        what="Unusual vibration on pump-07 (north).",
+        confidence=0.9,
+        causes=("A bearing is worn", "The shaft is misaligned"),
+        steps=("Listen to the bearing", "Check the alignment", "Look at the grease", "Call the workshop"),
+        sources=(
+            Source("pump-bearing-wear.md", "Likely causes", "…"),
+            Source("pump-bearing-wear.md", "What to do", "…"),
+        ),
+        severity=Severity.CRITICAL,
+        category="mechanical",
+    )
 
 
 @pytest.fixture
 def alert(report):
     return Alert(
-        "ep-1", "default", "north", "pump-07", "pump", "model", "firing", Severity.CRITICAL,
-        "Unusual vibration (pump-07)", 1_760_000_000_000, 1_760_000_000_000, report=report,
-    )  # fmt: skip
+        id="ep-1",
+        tenant="default",
+        site="north",
+        device="pump-07",
+        device_class="pump",
+        detector="model",
+        status="firing",
+        severity=Severity.CRITICAL,
+        title="Unusual vibration (pump-07)",
+        opened=1_760_000_000_000,
+        ts=1_760_000_000_000,
+        report=report,
+    )

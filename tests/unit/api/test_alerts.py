@@ -14,9 +14,18 @@ SEVERITIES = tuple(Severity)
 def alert(number):
     at = NOW + number * 1_000
     return Alert(
-        timed_id(at, number), "default", "basel", f"pump-{number % 2}", "pump", "model", STATUSES[number % 3],
-        SEVERITIES[number % 4], "pressure is odd", at, at,
-    )  # fmt: skip
+        id=timed_id(at, number),
+        tenant="default",
+        site="basel",
+        device=f"pump-{number % 2}",
+        device_class="pump",
+        detector="model",
+        status=STATUSES[number % 3],
+        severity=SEVERITIES[number % 4],
+        title="pressure is odd",
+        opened=at,
+        ts=at,
+    )
 
 
 @pytest.fixture

@@ -16,7 +16,18 @@ def episode(number, device="pump-7", detector="model", opened=None, **more):
     at = NOW + number * 1_000 if opened is None else opened
     name = timed_id(at, device, detector, number)
     return Episode(
-        name, "default", "basel", device, "pump", detector, f"a{number}", at, at + 500, Severity.WARNING, "odd", **more
+        id=name,
+        tenant="default",
+        site="basel",
+        device=device,
+        device_class="pump",
+        detector=detector,
+        opened_by=f"a{number}",
+        opened=at,
+        last=at + 500,
+        severity=Severity.WARNING,
+        summary="odd",
+        **more,
     )
 
 
@@ -76,7 +87,17 @@ def test_pages_hold_every_anomaly_once(api, ten, limit, device, monkeypatch):
 def test_an_anomaly_comes_with_its_report_and_its_review(api, ten, keep):
     source = Source("runbooks/pump-cavitation.md", "Steps")
     report = Report(
-        ten[3].id, "default", "pump-1", NOW, "cavitates", 0.9, ("air",), ("vent",), (source,), Severity.WARNING, "pump"
+        episode=ten[3].id,
+        tenant="default",
+        device="pump-1",
+        ts=NOW,
+        what="cavitates",
+        confidence=0.9,
+        causes=("air",),
+        steps=("vent",),
+        sources=(source,),
+        severity=Severity.WARNING,
+        category="pump",
     )
     keep(REPORTS, "default", ten[3].id, report)
     keep(REVIEWS, "default", ten[4].id, Review(ten[4].id, "default", "pump-0", 1, 2, "rejected", "ada", NOW))
