@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from watchkeeper.detection.config import DEFAULT
 from watchkeeper.detection.training import History, train, training_features
+from watchkeeper.errors import ModelError
 from watchkeeper.ids import text_id
 from watchkeeper.records import Flag, Review
 from watchkeeper.series.query import DeviceHistory, history
@@ -29,16 +31,24 @@ UNFIT = Flag.ANOMALOUS | Flag.LATE
 
 
 def retrain(ports: Ports, shards: int, now: int) -> Model:
-    """A new model from all devices of all shards. ModelError: there is too little to learn from."""
-    features = training_features(_histories(ports, shards, now))
+    """A new model from all devices of all shards. ModelError: there is too little to learn from.
+
+    Learns from the last month; where that holds nothing (old data that were sent later), from all there is.
+    """
+    features = training_features(_histories(ports, shards, now - LOOK_BACK_MS))
+    if not len(features):
+        features = training_features(_histories(ports, shards, None))
+    if not len(features):
+        message = f"no device has the {DEFAULT.warm_readings} readings of a metric that it takes to learn from"
+        raise ModelError(message)
     version = f"m-{text_id(now, len(features))}"
     return train(features, seed=now % 2**32, version=version, trained_at=now)
 
 
-def _histories(ports: Ports, shards: int, now: int) -> Iterator[History]:
+def _histories(ports: Ports, shards: int, start: int | None) -> Iterator[History]:
     reviews: dict[str, list[Review]] = {}
     for shard in range(shards):
-        for device in history(ports.blobs, shard, now - LOOK_BACK_MS):
+        for device in history(ports.blobs, shard, start):
             if device.tenant not in reviews:
                 rows = ports.tables.query(REVIEWS.name, device.tenant, limit=100_000)
                 reviews[device.tenant] = [msgspec.json.decode(row.value, type=Review) for row in rows]
