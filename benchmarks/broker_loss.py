@@ -182,7 +182,9 @@ def main() -> None:
     parser.add_argument("--fault", choices=FAULTS, action="append", help="default: all of them")
     parser.add_argument("--tries", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of publishing before the fault, and after it")
-    parser.add_argument("--rate", type=float, default=0.0, help="messages a second; 0: as fast as they are acknowledged")
+    parser.add_argument(
+        "--rate", type=float, default=0.0, help="messages a second; 0: as fast as they are acknowledged"
+    )
     parser.add_argument("--in-flight", type=int, default=50, help="messages that wait for their acknowledgement")
     given = parser.parse_args()
     print(f"{'fault':<14} {'acked':>6} {'acked/s':>8} {'lost':>6} {'before':>7} {'after':>6} {'away s':>7}", flush=True)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PREFIX = "WATCHKEEPER_"
-CONFIG_FILE = "CONFIG"  # names the TOML file; not a setting of its own
+CONFIG_FILE = "CONFIG"  # names the TOML file
+NO_SETTINGS = {CONFIG_FILE, "API_KEY"}  # the latter is for `replay` and `status`, which ask the API
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1024)]
@@ -93,8 +94,8 @@ def read_settings(flags: Mapping[str, Any], environment: Mapping[str, str], file
     file = file or environment.get(PREFIX + CONFIG_FILE, "")
     merged: dict[str, Any] = _file(Path(file)) if file else {}
     for name, text in environment.items():
-        if name.startswith(PREFIX) and name != PREFIX + CONFIG_FILE:
-            key = name.removeprefix(PREFIX).lower()
+        key = name.removeprefix(PREFIX).lower()
+        if name.startswith(PREFIX) and key.upper() not in NO_SETTINGS:
             _known(key, f"environment variable {name}", PREFIX)
             merged[key] = [part.strip() for part in text.split(",") if part.strip()] if key in LISTS else text
     merged |= {name: value for name, value in flags.items() if value is not None}

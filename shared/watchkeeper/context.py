@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from watchkeeper.errors import Unavailable, Undeclared
+from watchkeeper.errors import StateError, Unavailable, Undeclared
 from watchkeeper.outcome import Put
 from watchkeeper.ports import Key
 from watchkeeper.topology import OUTBOX
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from watchkeeper.cost.budget import Budget
     from watchkeeper.detection.model import Model
     from watchkeeper.knowledge.bundle import Bundle
-    from watchkeeper.ports import Blobs, Completion, Meter, Ports
+    from watchkeeper.ports import Blobs, Completion, Meter, Ports, Row
     from watchkeeper.published import Published
     from watchkeeper.records import Delivery, Switches
     from watchkeeper.topology import Stage, TableSpec, Uses
@@ -95,10 +95,10 @@ class Context:
         return self._ports.language_model is not None and self.switches.model_calls
 
     def get_many(self, table: TableSpec, keys: Sequence[Key], kind: type[Record]) -> dict[Key, tuple[Record, str]]:
-        """Records that are there, each with its version."""
+        """Records that are there, each with its version. StateError: one cannot be read."""
         self._may_read(table)
         rows = self._ports.tables.get_many(table.name, keys)
-        return {key: (msgspec.json.decode(row.value, type=kind), row.version) for key, row in rows.items()}
+        return {key: (_record(table, row, kind), row.version) for key, row in rows.items()}
 
     def query(
         self, table: TableSpec, partition: str, kind: type[Record], low: str = "", high: str = ""
@@ -106,7 +106,7 @@ class Context:
         """Records of a partition with `low` <= sort key < `high`, in order."""
         self._may_read(table)
         rows = self._ports.tables.query(table.name, partition, low, high)
-        return [msgspec.json.decode(row.value, type=kind) for row in rows]
+        return [_record(table, row, kind) for row in rows]
 
     def complete(self, system: str, prompt: str, schema: Mapping[str, object]) -> Completion:
         """Ask the language model. Unavailable: none, or it does not answer; ModelError: it refuses."""
@@ -144,3 +144,12 @@ class Context:
         if table not in (*self.stage.reads, *self.stage.writes):
             message = f"{self.stage.name} reads table {table.name!r}, which its row does not declare"
             raise Undeclared(message)
+
+
+def _record(table: TableSpec, row: Row, kind: type[Record]) -> Record:
+    """A stored record; one that cannot be read is no fault of the message at hand."""
+    try:
+        return msgspec.json.decode(row.value, type=kind)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        message = f"{table.name} {'/'.join(row.key)}: not a {kind.__name__}: {error}"
+        raise StateError(message) from error

@@ -12,7 +12,7 @@ from watchkeeper.records import Alert, Anomaly
 if TYPE_CHECKING:
     import msgspec
 
-    from watchkeeper.records import DeadLetter, Delivery
+    from watchkeeper.records import DeadLetter, Delivery, Origin
     from watchkeeper.topology import TableSpec, Topic
 
 
@@ -34,11 +34,9 @@ class RawMessage:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Delivered:
-    """A message at its place in a stream: what a stage takes."""
+    """A record and where it came from: what a stage takes. Packs of a shard may have been taken together."""
 
-    topic: str
-    partition: int
-    offset: int
+    origin: Origin
     record: Pack | Anomaly | Alert | RawMessage
 
 
@@ -80,14 +78,15 @@ class BlobPut:
 class Emit:
     """A record to append to a topic.
 
-    `made_from` is the index, in the batch, of what it was made from (None: a timer or a request): `run` stamps the
-    origin. With `after` it is emitted only if that put was won.
+    `origin` is that of what it was made from, for a record that can have one of its own (None: a timer or a request;
+    a pack's readings bring theirs): `run` numbers those of one origin and stamps them. With `after` it is emitted only
+    if that put was won.
     """
 
     topic: Topic
     shard: int
     record: Pack | Anomaly | Alert
-    made_from: int | None = None
+    origin: Origin | None = None
     after: Put | None = None
 
 

@@ -30,7 +30,7 @@ NO_INTS: Ints = np.empty(0, np.int64)
 
 
 class WireTable(msgspec.Struct, omit_defaults=True):
-    """A table as it travels; columns that would hold nothing are left out."""
+    """A table as it travels; columns that would hold nothing are left out, and so is `origin` if there is only one."""
 
     metrics: list[str]
     device: list[int]
@@ -51,7 +51,6 @@ class WirePack(msgspec.Struct, omit_defaults=True, tag="pack"):
     shard: int
     devices: list[Device]
     tables: list[WireTable]
-    origin: Origin | None = None
     origins: list[Origin] = []
     tagsets: list[dict[str, str]] = []
     v: int = SCHEMA_VERSION
@@ -149,14 +148,12 @@ class Table:
 class Pack:
     """Readings of one shard, in the order they came.
 
-    A pack that a stage made from one message has one `origin`. Where messages were merged into it (ingest), each
-    reading has its own, in `origins`.
+    Each reading has an origin, the message it was made from: an index into `origins` (−1: none, it came in a request).
     """
 
     shard: int
     devices: list[Device]
     tables: list[Table]
-    origin: Origin | None = None
     origins: list[Origin] = dataclasses.field(default_factory=list)
     tagsets: list[dict[str, str]] = dataclasses.field(default_factory=list)
 
@@ -182,6 +179,16 @@ class Pack:
         keep = np.array([*fresh, True])  # the last one stands for −1, no origin
         return self.with_tables([table.select(keep[table.origin]) for table in self.tables])
 
+    def from_origin(self, origin: Origin) -> Pack:
+        """The same readings, all made from this one message."""
+        tables = [dataclasses.replace(table, origin=np.zeros(len(table), np.int64)) for table in self.tables]
+        return dataclasses.replace(self, tables=tables, origins=[origin])
+
+    def origin_at(self, table: Table, row: int) -> Origin | None:
+        """The origin of a reading."""
+        at = int(table.origin[row])
+        return self.origins[at] if at >= 0 else None
+
     def reading(self, table: Table, row: int) -> Reading:
         """One reading, for people and dead letters."""
         who = self.devices[table.device[row]]
@@ -201,16 +208,16 @@ class Pack:
 
     def encode(self) -> bytes:
         """The pack as JSON."""
-        tables = [_to_wire(table) for table in self.tables]
-        return _encoder.encode(WirePack(self.shard, self.devices, tables, self.origin, self.origins, self.tagsets))
+        tables = [_to_wire(table, one_origin=len(self.origins) == 1) for table in self.tables]
+        return _encoder.encode(WirePack(self.shard, self.devices, tables, self.origins, self.tagsets))
 
     @staticmethod
     def decode(data: bytes) -> Pack:
         """A pack from JSON. DecodeError: it is not one."""
         try:
             wire = _decoder.decode(data)
-            tables = [_from_wire(table) for table in wire.tables]
-            pack = Pack(wire.shard, wire.devices, tables, wire.origin, wire.origins, wire.tagsets)
+            tables = [_from_wire(table, one_origin=len(wire.origins) == 1) for table in wire.tables]
+            pack = Pack(wire.shard, wire.devices, tables, wire.origins, wire.tagsets)
             _check_indices(pack)
         except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as error:
             message = f"not a pack: {error}"
@@ -225,7 +232,8 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(WirePack)
 
 
-def _to_wire(table: Table) -> WireTable:
+def _to_wire(table: Table, *, one_origin: bool) -> WireTable:
+    implied = 0 if one_origin else -1
     return WireTable(
         list(table.metrics),
         table.device.tolist(),
@@ -233,7 +241,7 @@ def _to_wire(table: Table) -> WireTable:
         table.received.tolist(),
         table.values.tolist(),
         table.flags.tolist() if table.flags.any() else [],
-        table.origin.tolist() if (table.origin >= 0).any() else [],
+        table.origin.tolist() if (table.origin != implied).any() else [],
         table.salt.tolist() if table.salt.any() else [],
         table.tags.tolist() if (table.tags >= 0).any() else [],
         table.score.round(4).tolist(),
@@ -248,7 +256,8 @@ def _rules_to_wire(rules: Mapping[int, list[str]]) -> list[tuple[list[str], list
     return [(list(ids), where) for ids, where in rows.items()]
 
 
-def _from_wire(wire: WireTable) -> Table:
+def _from_wire(wire: WireTable, *, one_origin: bool) -> Table:
+    origin = wire.origin or ([0] * len(wire.ts) if one_origin else [])
     return Table.build(
         tuple(wire.metrics),
         wire.device,
@@ -257,7 +266,7 @@ def _from_wire(wire: WireTable) -> Table:
         np.array(wire.values, np.float64),
         flags=wire.flags,
         salt=wire.salt,
-        origin=wire.origin,
+        origin=origin,
         tags=wire.tags,
         score=wire.score,
         rules={row: list(ids) for ids, rows in wire.rules for row in rows},

@@ -6,6 +6,7 @@ Each is an immutable object and one pointer that is moved; a worker looks at the
 from __future__ import annotations
 
 import dataclasses
+import logging
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,7 +14,7 @@ import msgspec
 from watchkeeper.cost.budget import Budget
 from watchkeeper.cost.prices import LOCAL
 from watchkeeper.detection.model import Model
-from watchkeeper.errors import ModelError
+from watchkeeper.errors import KnowledgeError, ModelError
 from watchkeeper.knowledge.bundle import Bundle
 from watchkeeper.outcome import ABSENT
 from watchkeeper.ports import Key
@@ -23,6 +24,7 @@ from watchkeeper.topology import CUTOFFS
 if TYPE_CHECKING:
     from watchkeeper.ports import Blobs, Ports, Tables
 
+log = logging.getLogger(__name__)
 REFRESH_MS = 5_000
 CURRENT_BUNDLE = "bundles/current"
 CURRENT_MODEL = "models/current"
@@ -117,21 +119,42 @@ class Published:
     budget: Budget = dataclasses.field(default_factory=lambda: Budget(0.0, LOCAL))
     model: Model | None = None
     switches: Switches = dataclasses.field(default_factory=Switches)
-    refreshed: int = -REFRESH_MS
+    refreshed: int = -REFRESH_MS  # epoch ms
 
     def refresh(self, now: int) -> None:
-        """Look at the pointers, if it is time to."""
-        if now - self.refreshed < REFRESH_MS:
+        """Look at the pointers, if it is time to. Unavailable: they cannot be read, and the next call looks again.
+
+        What is published and cannot be understood is said in the log, and what was in force stays so: it is nobody's
+        message that is wrong.
+        """
+        if 0 <= now - self.refreshed < REFRESH_MS:
             return
-        self.refreshed = now
         pointers = self.ports.blobs.get_many([CURRENT_BUNDLE, CURRENT_MODEL])
-        if CURRENT_BUNDLE in pointers:
-            version = pointers[CURRENT_BUNDLE].data.decode()
-            if version != self.bundle.version:
-                self.bundle = Bundle.decode(self.ports.blobs.get_many([bundle_key(version)])[bundle_key(version)].data)
-        if CURRENT_MODEL in pointers:
-            version = msgspec.json.decode(pointers[CURRENT_MODEL].data, type=Pin).version
-            if version and (self.model is None or version != self.model.version):
-                stored = self.ports.blobs.get_many([model_key(version)]).get(model_key(version))
-                self.model = Model.decode(stored.data) if stored else None
-        self.switches = current_cutoff(self.ports.tables).now
+        for key, take in ((CURRENT_BUNDLE, self._take_bundle), (CURRENT_MODEL, self._take_model)):
+            if key in pointers:
+                try:
+                    take(pointers[key].data)
+                except (KnowledgeError, ModelError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+                    log.error("%s cannot be put in force, and what was before it stays: %s", key, error)
+        try:
+            self.switches = current_cutoff(self.ports.tables).now
+        except msgspec.MsgspecError as error:
+            log.error("what is switched off cannot be read, and stays as it was: %s", error)
+        self.refreshed = now
+
+    def _take_bundle(self, pointer: bytes) -> None:
+        version = pointer.decode()
+        if version != self.bundle.version:
+            self.bundle = Bundle.decode(self._stored(bundle_key(version)))
+
+    def _take_model(self, pointer: bytes) -> None:
+        version = msgspec.json.decode(pointer, type=Pin).version
+        if version and (self.model is None or version != self.model.version):
+            self.model = Model.decode(self._stored(model_key(version)))
+
+    def _stored(self, key: str) -> bytes:
+        blob = self.ports.blobs.get_many([key]).get(key)
+        if blob is None:
+            message = f"{key} is pointed to and not stored"
+            raise ModelError(message)
+        return blob.data

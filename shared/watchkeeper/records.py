@@ -341,5 +341,5 @@ class Cutoff(msgspec.Struct, frozen=True, omit_defaults=True):
     now: Switches = Switches()
     before: Switches | None = None
     alert: str = ""  # the alert that says so
-    ended: str = ""  # the alert of the level before, which is over
+    ended: tuple[str, ...] = ()  # alerts of levels before, which are over
     v: int = SCHEMA_VERSION

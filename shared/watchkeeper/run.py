@@ -21,6 +21,7 @@ import msgspec
 from watchkeeper.context import Context
 from watchkeeper.errors import Conflict, DecodeError, StateError, Unavailable, Undeclared
 from watchkeeper.ids import shard_of, text_id
+from watchkeeper.merging import Group, join
 from watchkeeper.outcome import Delivered, Outcome, RawMessage
 from watchkeeper.packs import Pack
 from watchkeeper.ports import Key, Message
@@ -77,7 +78,7 @@ class Runner:
             if len(messages) == 1:
                 log.exception("%s: poison at %s/%d", self.stage.name, self._name, partition)
                 dead = self._dead(partition, messages[0], f"{type(error).__name__}: {error}")
-                return self._commit(Outcome(dead=[dead], counts=Counter(dead=1)), [], {}, ack)
+                return self._commit(Outcome(dead=[dead], counts=Counter(dead=1)), {}, ack)
             half = len(messages) // 2
             return self.take(partition, messages[:half]) + self.take(partition, messages[half:], ack)
 
@@ -91,7 +92,7 @@ class Runner:
     def request(self, decide: Callable[[Context], Outcome]) -> Counter[str]:
         """A request (HTTP): `decide` is the stage with the request in it."""
         context = self._context({})
-        return self._commit(decide(context), [], {}, _nothing, context)
+        return self._commit(decide(context), {}, _nothing, context)
 
     @property
     def _name(self) -> str:
@@ -117,7 +118,7 @@ class Runner:
         try:
             outcome = self.stage.tick(context) if self.stage.tick else Outcome()
             changed = {shard: envelopes[shard] for shard in outcome.states}
-            return self._commit(outcome, [], changed, _nothing, context)
+            return self._commit(outcome, changed, _nothing, context)
         except Conflict:
             self._meter(context.used)  # what was asked of a model is paid for, though its answer could not be kept
             raise
@@ -128,7 +129,13 @@ class Runner:
         envelopes: dict[int, Envelope] = {}
         if self.stage.state:
             envelopes = self.states.load(sorted({self._shard(item) for item in delivered}))
-            delivered = [fresh for item in delivered if (fresh := self._fresh(item, envelopes)) is not None]
+            read, delivered = delivered, []
+            for item in read:
+                fresh = self._fresh(item, envelopes)
+                if fresh is not None:
+                    delivered.append(fresh)
+                    outcome.counts["deduplicated"] += _skipped(item, fresh)
+            delivered = together(delivered)
         context = self._context({shard: envelope.state for shard, envelope in envelopes.items()})
         if delivered and self.stage.take:
             decided = self.stage.take(delivered, context)
@@ -138,7 +145,7 @@ class Runner:
         outcome.counts["messages"] += len(messages)
         outcome.counts["bytes_in"] += sum(len(message.value) for message in messages)
         outcome.counts["busy_us"] += round((time.perf_counter() - started) * 1e6)
-        return self._commit(outcome, delivered, envelopes, ack, context)
+        return self._commit(outcome, envelopes, ack, context)
 
     def _decode(self, partition: int, messages: Sequence[Stored]) -> tuple[list[Delivered], Outcome]:
         if self.topic is None:
@@ -153,7 +160,8 @@ class Runner:
                 outcome.dead.append(self._dead(partition, message, str(error)))
                 outcome.counts["dead"] += 1
             else:
-                delivered.append(Delivered(self.topic.name, partition, message.offset, record))
+                origin = Origin(self.stage.name, self.topic.name, partition, message.offset)
+                delivered.append(Delivered(origin, record))
         return delivered, outcome
 
     def _dead(self, partition: int, message: Stored, reason: str) -> DeadLetter:
@@ -173,18 +181,19 @@ class Runner:
     def _fresh(self, item: Delivered, envelopes: dict[int, Envelope]) -> Delivered | None:
         """What is left of a message when everything taken before is skipped; takes note of it."""
         taken = envelopes[self._shard(item)].taken
-        record = item.record
-        here = Origin("", item.topic, item.partition, item.offset)
-        own = () if isinstance(record, RawMessage) or record.origin is None else (record.origin,)
-        if any(origin.place <= taken.get(origin.source, (-1, 0)) for origin in (here, *own)):
-            return None
-        merged: Sequence[Origin] = ()
+        record, here = item.record, msgspec.structs.replace(item.origin, stage="")
         if isinstance(record, Pack):
-            merged = record.origins
-            record = record.without(taken)
-        for origin in (here, *own, *merged):
+            made_from: Sequence[Origin] = record.origins
+        else:
+            made_from = () if isinstance(record, RawMessage) or record.origin is None else (record.origin,)
+        old = [origin.place <= taken.get(origin.source, (-1, 0)) for origin in (here, *made_from)]
+        if old[0] or (made_from and all(old[1:])):
+            return None
+        if isinstance(record, Pack):
+            record = record.without(taken).from_origin(item.origin)
+        for origin in (here, *made_from):
             taken[origin.source] = max(origin.place, taken.get(origin.source, (-1, 0)))
-        return dataclasses.replace(item, record=record)
+        return Delivered(item.origin, record)
 
     def _context(self, states: dict[int, Any]) -> Context:
         now = self.clock()
@@ -194,7 +203,6 @@ class Runner:
     def _commit(
         self,
         outcome: Outcome,
-        delivered: Sequence[Delivered],
         changed: dict[int, Envelope],
         ack: Callable[[], None],
         context: Context | None = None,
@@ -207,7 +215,7 @@ class Runner:
                 self.ports.blobs.put(blob.key, blob.data)
             lost = self._put_all(outcome.puts)
             emitted = [emit for emit in outcome.emits if emit.after is None or emit.after not in lost]
-            outcome.counts["bytes_out"] += self._emit_all(emitted, delivered)
+            outcome.counts["bytes_out"] += self._emit_all(emitted)
             if outcome.dead:
                 messages = [Message(0, msgspec.json.encode(letter)) for letter in outcome.dead]
                 self.ports.stream.append(DEAD_LETTER.name, messages)
@@ -245,19 +253,19 @@ class Runner:
                     lost.add(put)
         return lost
 
-    def _emit_all(self, emits: Sequence[Emit], delivered: Sequence[Delivered]) -> int:
+    def _emit_all(self, emits: Sequence[Emit]) -> int:
+        """Append what is emitted, topic by topic; what is made from messages in their order, however they were cut."""
         by_topic: dict[Topic, list[Message]] = defaultdict(list)
-        ordinal: Counter[tuple[str, int]] = Counter()
-        for emit in sorted(emits, key=lambda e: len(delivered) if e.made_from is None else e.made_from):
+        ordinal: Counter[tuple[str, Origin]] = Counter()
+        for emit in sorted(emits, key=_order):
             if emit.topic not in self.stage.emits:
                 message = f"{self.stage.name} emits to {emit.topic.name!r}, which its row does not declare"
                 raise Undeclared(message)
             record = emit.record
-            if emit.made_from is not None:
-                place, made = delivered[emit.made_from], (emit.topic.name, emit.made_from)
-                origin = Origin(self.stage.name, place.topic, place.partition, place.offset, ordinal[made])
-                ordinal[made] += 1
-                record = _stamped(record, origin)
+            if emit.origin is not None and not isinstance(record, Pack):
+                origin = msgspec.structs.replace(emit.origin, index=ordinal[emit.topic.name, emit.origin])
+                ordinal[emit.topic.name, emit.origin] += 1
+                record = msgspec.structs.replace(record, origin=origin)
             by_topic[emit.topic].append(Message(emit.shard if emit.topic.sharded else 0, encode(record)))
         for topic, messages in by_topic.items():
             self.ports.stream.append(topic.name, messages)
@@ -268,6 +276,13 @@ class Runner:
             followup = context.deliver(delivery)
             with self.ports.transaction():
                 self._put_all([followup])
+
+
+def _skipped(item: Delivered, fresh: Delivered) -> int:
+    """Readings that were merged into a pack anew and had been taken before: they were accepted once more, too."""
+    if isinstance(item.record, Pack) and isinstance(fresh.record, Pack):
+        return len(item.record) - len(fresh.record)
+    return 0
 
 
 def decode(topic: Topic, message: Stored) -> Pack | Anomaly | Alert | RawMessage:
@@ -293,7 +308,25 @@ def encode(record: Pack | Anomaly | Alert) -> bytes:
 _decoders = {carries: msgspec.json.Decoder(kind) for carries, kind in RECORDS.items() if kind is not Pack}
 
 
-def _stamped(record: Pack | Anomaly | Alert, origin: Origin) -> Pack | Anomaly | Alert:
-    if isinstance(record, Pack):
-        return dataclasses.replace(record, origin=origin)
-    return msgspec.structs.replace(record, origin=origin)
+def together(delivered: Sequence[Delivered]) -> list[Delivered]:
+    """The same, with packs of a shard taken together where that changes nothing; the others as they are."""
+    result: list[Delivered] = []
+    groups: dict[int, tuple[Origin, Group]] = {}
+    for item in delivered:
+        if not isinstance(item.record, Pack):
+            result.append(item)
+            continue
+        origin, group = groups.get(item.record.shard, (item.origin, Group()))
+        if not group.add(item.record):
+            result.append(Delivered(origin, join(group.packs)))
+            origin, group = item.origin, Group()
+            group.add(item.record)
+        groups[item.record.shard] = (origin, group)
+    return result + [Delivered(origin, join(group.packs)) for origin, group in groups.values()]
+
+
+def _order(emit: Emit) -> tuple[int, str]:
+    """By the message it was made from, then by its own id; what was made from none comes last, as it was said."""
+    if emit.origin is None or isinstance(emit.record, Pack):
+        return (2**63, "")
+    return (emit.origin.offset, emit.record.id)

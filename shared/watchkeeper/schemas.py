@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from watchkeeper.errors import WatchkeeperError
-from watchkeeper.intake.bodies import MAX_METRICS, MAX_READINGS, MAX_TAGS, METRIC, NAME, SentReading
+from watchkeeper.intake import bodies
+from watchkeeper.intake.bodies import SentReading
 from watchkeeper.packs import Pack, WirePack
 from watchkeeper.topology import RECORDS, TOPICS
 
@@ -104,14 +105,18 @@ def _sent_schema() -> Schema:
     """What a device or client sends, with the limits that `intake.bodies` checks beyond its struct."""
     definitions = msgspec.json.schema(SentReading)["$defs"]
     fields = definitions["SentReading"]["properties"]
-    name = f"^{NAME.pattern}$"
-    fields["values"] |= {"minProperties": 1, "maxProperties": MAX_METRICS}
-    fields["values"]["propertyNames"] = {"pattern": f"^{METRIC.pattern}$"}
-    fields["tags"]["maxProperties"] = MAX_TAGS
+    name = f"^{bodies.NAME.pattern}$"
+    fields["values"] |= {"minProperties": 1, "maxProperties": bodies.MAX_METRICS}
+    fields["values"]["propertyNames"] = {"pattern": f"^{bodies.METRIC.pattern}$"}
+    fields["tags"]["maxProperties"] = bodies.MAX_TAGS
+    fields["tags"]["propertyNames"] = {"pattern": f"^{bodies.TAG_NAME.pattern}$"}
+    for kind in fields["tags"]["additionalProperties"]["anyOf"]:
+        if kind["type"] == "string":
+            kind["pattern"] = f"^{bodies.TAG_VALUE.pattern}$"
     fields["device"] |= {"description": "Over HTTP; over MQTT the topic names the device.", "pattern": f"^$|{name}"}
     fields["site"]["pattern"] = f"^$|{name}"
     one = {"$ref": "#/$defs/SentReading"}
-    many = {"type": "array", "items": one, "maxItems": MAX_READINGS}
+    many = {"type": "array", "items": one, "maxItems": bodies.MAX_READINGS}
     company = {"type": "object", "properties": {"readings": many}, "required": ["readings"]}
     return {"anyOf": [one, many, company], "$defs": definitions}
 

@@ -91,7 +91,7 @@ def read_envelope(data: bytes, where: str) -> tuple[dict[str, tuple[int, int]], 
     """What was taken, and the stage's own bytes. StateError: not an envelope of this version."""
     try:
         wire = _decoder.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         message = f"{where}: not a state: {error}"
         raise StateError(message) from error
     if wire.v != ENVELOPE_VERSION:

@@ -129,3 +129,5 @@ class Worker:
             timer.runner.tick(self._shards)
         except (Unavailable, Conflict, StateError) as error:
             log.error("the timer of %s failed and runs again: %s", stage.name, error)
+        except Exception:  # a timer that is broken must not stop the partitions
+            log.exception("the timer of %s is broken, and runs again", stage.name)

@@ -89,7 +89,7 @@ MADE: dict[tuple[str, str], Callable[[], str]] = {
 
 def made_part(text: str, name: str) -> re.Match[str]:
     """Where on a page a made part stands."""
-    found = re.search(rf"(<!-- begin {name} -->\n)(.*?)(\n<!-- end {name} -->)", text, re.DOTALL)
+    found = re.search(rf"(<!-- begin {name} -->\n)(.*?)(<!-- end {name} -->)", text, re.DOTALL)
     assert found, f"no part named {name!r}"
     return found
 
@@ -98,7 +98,7 @@ def write_made_parts() -> None:
     for (name, part), make in MADE.items():
         text = page(name)
         found = made_part(text, part)
-        (ROOT / name).write_text(text[: found.start(2)] + make() + text[found.end(2) :], "utf-8")
+        (ROOT / name).write_text(text[: found.start(2)] + make() + "\n" + text[found.end(2) :], "utf-8")
 
 
 if __name__ == "__main__":

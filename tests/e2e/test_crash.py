@@ -8,7 +8,7 @@ import uuid
 import httpx
 import psutil
 
-SECONDS = float(os.environ.get("WATCHKEEPER_CRASH_SECONDS", "12"))
+SECONDS = float(os.environ.get("CRASH_TEST_SECONDS", "12"))
 RATE = 2_000  # readings a second
 BATCH = 100
 DEVICES = 50

@@ -129,6 +129,19 @@ class World:
             self._drain()
         return self
 
+    def play(self, events: Sequence[Event]) -> World:
+        """Only these events, one after the other, each followed by one step; then until everything is drained."""
+        for event in events:
+            self.now = max(self.now, event.at)
+            self._deliver(event)
+            self._work(1)
+        self._drain()
+        self.faults.stop()
+        for _ in range(3):  # until the timers have told what was not told
+            self.now += 60_000
+            self._drain()
+        return self
+
     def _copied(self, events: list[Event]) -> list[Event]:
         every = self.disturbance.copies
         copies = [e for place, e in enumerate(events) if every and place % every == 0 and not isinstance(e, Garbage) and e.again]

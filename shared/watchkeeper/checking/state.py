@@ -45,4 +45,9 @@ class CheckState(msgspec.Struct, array_like=True):
     awake: int = 0
 
 
+def device_key(tenant: str, device: str) -> str:
+    """What a device is remembered by."""
+    return f"{tenant}\0{device}"
+
+
 CHECK_CODEC = StructCodec(CheckState, lambda: CheckState(VERSION, {}, {}))

@@ -18,7 +18,7 @@ class _Wire(msgspec.Struct, array_like=True):
     v: int
     devices: list[str]
     newest: bytes
-    last_values: list[tuple[int, str, float]]
+    last_values: dict[str, dict[int, float]]
     ids: bytes
     contents: bytes
     written: int
@@ -30,11 +30,14 @@ _decoder = msgspec.msgpack.Decoder(_Wire)
 
 @dataclasses.dataclass(slots=True)
 class CleanState:
-    """State of one shard. `newest` is epoch ms by device slot (0: none yet); ids and contents form a ring."""
+    """State of one shard. `newest` is epoch ms by device slot (0: none yet); ids and contents form a ring.
+
+    `last_values` has, by metric and device slot, the last good value of metrics that are filled.
+    """
 
     slots: dict[str, int]
     newest: NDArray[np.int64]
-    last_values: dict[tuple[int, str], float]
+    last_values: dict[str, dict[int, float]]
     ids: NDArray[np.uint64]
     contents: NDArray[np.uint64]
     written: int = 0
@@ -56,13 +59,10 @@ class CleanState:
         self.ids[at], self.contents[at] = ids, contents
         self.written += len(ids)
 
-    def seen_content(self, reading: np.uint64) -> np.uint64 | None:
-        """The content that a reading of this id had when it was last seen; None: not seen lately."""
-        at = np.flatnonzero(self.ids == reading)
-        if not len(at):
-            return None
-        age = (self.written - 1 - at) % RING
-        return np.uint64(self.contents[at[np.argmin(age)]])
+    def seen(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        """Ids and contents of the readings in the ring, in no particular order."""
+        held = min(self.written, RING)
+        return self.ids[:held], self.contents[:held]
 
 
 class _Codec:
@@ -71,27 +71,27 @@ class _Codec:
         return CleanState({}, np.zeros(8, np.int64), {}, zeros, zeros.copy())
 
     def encode(self, state: CleanState) -> bytes:
-        values = [(slot, metric, value) for (slot, metric), value in state.last_values.items()]
         newest = state.newest[: len(state.slots)].tobytes()
-        ring = min(state.written, RING)
-        ids, contents = state.ids[:ring].tobytes(), state.contents[:ring].tobytes()
-        return _encoder.encode(_Wire(VERSION, list(state.slots), newest, values, ids, contents, state.written))
+        ids, contents = (part.tobytes() for part in state.seen())
+        wire = _Wire(VERSION, list(state.slots), newest, state.last_values, ids, contents, state.written)
+        return _encoder.encode(wire)
 
     def decode(self, data: bytes) -> CleanState:
         try:
             wire = _decoder.decode(data)
             newest = np.frombuffer(wire.newest, np.int64)
             ids, contents = (np.frombuffer(part, np.uint64) for part in (wire.ids, wire.contents))
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             message = f"not a state of clean: {error}"
             raise StateError(message) from error
-        if wire.v != VERSION or len(newest) != len(wire.devices) or not len(ids) == len(contents) <= RING:
+        held = min(wire.written, RING)
+        if wire.v != VERSION or len(newest) != len(wire.devices) or not len(ids) == len(contents) == held:
             message = f"a state of clean of version {wire.v} that does not fit together; this release reads {VERSION}"
             raise StateError(message)
         state = self.empty()
         state.slots = {device: slot for slot, device in enumerate(wire.devices)}
         state.newest = np.concatenate([newest, np.zeros(8, np.int64)])
-        state.last_values = {(slot, metric): value for slot, metric, value in wire.last_values}
+        state.last_values = wire.last_values
         state.ids[: len(ids)], state.contents[: len(ids)] = ids, contents
         state.written = wire.written
         return state

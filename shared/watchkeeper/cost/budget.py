@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Level = Literal["ok", "warn", "degrade", "cutoff"]
 WARN, DEGRADE, CUTOFF = 0.80, 0.95, 1.00
 FORECAST_AFTER = 0.10  # of the month: before, the pace says too little
+CALM = 0.90  # of the budget: a forecast that has warned must fall below it before the warning is over
+ENDED_KEPT = 8  # alerts that are over, until notify has heard so
 
 
 class Budget(msgspec.Struct, frozen=True):
@@ -33,9 +35,8 @@ def month_of(now: int) -> tuple[str, str, str, float]:
     moment = datetime.fromtimestamp(now / 1000, UTC)
     days = calendar.monthrange(moment.year, moment.month)[1]
     month = f"{moment:%Y-%m}"
-    passed = (moment - moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)).total_seconds() / (
-        days * 86_400
-    )
+    began = moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    passed = (moment - began).total_seconds() / (days * 86_400)
     return month, f"{month}-01", f"{month}-{days:02d}", passed
 
 
@@ -45,9 +46,8 @@ def spend_of(totals: Mapping[str, Mapping[str, float]], budget: Budget, now: int
     per_stage = {stage: budget.prices.cost(amounts) for stage, amounts in sorted(totals.items())}
     spent = sum(per_stage.values())
     forecast = spent / passed if passed >= FORECAST_AFTER else spent
-    return Spend(
-        month, spent, forecast, budget.monthly_usd, _level(spent, forecast, budget.monthly_usd), per_stage, now
-    )
+    level = _level(spent, forecast, budget.monthly_usd)
+    return Spend(month, spent, forecast, budget.monthly_usd, level, per_stage, now)
 
 
 def _level(spent: float, forecast: float, monthly: float) -> Level:
@@ -72,9 +72,19 @@ def switches_at(level: Level, before: Switches) -> Switches:
 
 def plan(current: Cutoff, spend: Spend, now: int) -> Cutoff:
     """What should be switched off now; `before` keeps how things were until they are exactly so again."""
-    if spend.level == current.level and spend.month == current.month:
+    level = spend.level
+    if level == "ok" and current.level == "warn" and spend.forecast >= CALM * spend.budget > 0:
+        level = "warn"  # a pace about as high as the budget would warn again and again
+    if level == current.level and spend.month == current.month:
         return current
     before = current.before or current.now
-    switched = switches_at(spend.level, before)
-    alert = "" if spend.level == "ok" else timed_id(now, "budget", spend.month, spend.level)
-    return Cutoff(spend.level, now, spend.month, switched, before if switched != before else None, alert, current.alert)
+    switched = switches_at(level, before)
+    return Cutoff(
+        level,
+        now,
+        spend.month,
+        switched,
+        before if switched != before else None,
+        alert="" if level == "ok" else timed_id(now, "budget", spend.month, level),
+        ended=(*current.ended, current.alert)[-ENDED_KEPT:] if current.alert else current.ended,
+    )

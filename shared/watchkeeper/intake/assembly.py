@@ -142,7 +142,8 @@ class _OpenPack:
             )
             for metrics, c in self.tables.items()
         ]  # fmt: skip
-        return Pack(self.shard, list(self.devices), tables, None, list(self.origins), [dict(t) for t in self.tagsets])
+        tagsets = [dict(tags) for tags in self.tagsets]
+        return Pack(self.shard, list(self.devices), tables, origins=list(self.origins), tagsets=tagsets)
 
 
 @functools.lru_cache(maxsize=4096)

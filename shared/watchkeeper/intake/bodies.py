@@ -90,7 +90,7 @@ def _json(body: bytes) -> list[SentReading | Bad]:
 
 
 def _not_quite_json(body: bytes) -> list[SentReading | Bad] | None:
-    """What many programs write and JSON does not know, NaN and Infinity: bad only where they stand. None: not even that."""
+    """What many programs write and JSON does not know, NaN and Infinity: bad where they stand. None: not even that."""
     try:
         loaded = json.loads(body.decode())
     except (ValueError, RecursionError):
@@ -195,7 +195,18 @@ def fault_of(sent: SentReading) -> str:
         return f"{len(sent.tags)} tags; at most {MAX_TAGS} in a reading"
     if sent.site and not NAME.fullmatch(sent.site):
         return f"site {sent.site[:40]!r}: letters, digits and . _ : @ - are expected, at most 128"
-    return next(filter(None, (_value_fault(name, value) for name, value in sent.values.items())), "")
+    for name, value in sent.values.items():
+        if fault := _value_fault(name, value):
+            return fault
+    return next(filter(None, (_tag_fault(name, text) for name, text in sent.tags_as_text())), "")
+
+
+def _tag_fault(name: str, text: str) -> str:
+    if not TAG_NAME.fullmatch(name):
+        return f"tag name {name[:40]!r}: 1 to 64 printable characters are expected"
+    if not TAG_VALUE.fullmatch(text):
+        return f"tag {name!r} is {text[:40]!r}; at most 256 printable characters are expected"
+    return ""
 
 
 def _value_fault(name: str, value: float | None) -> str:

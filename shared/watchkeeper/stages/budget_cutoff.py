@@ -38,13 +38,16 @@ def check_budget(ctx: Context) -> Outcome:
 
 
 def _announce(cutoff: Cutoff, spend: Spend, ctx: Context, outcome: Outcome) -> None:
-    """Say what notify does not know yet: asked each time, so that a crash after the switch cannot keep it quiet."""
-    keys = [Key(DEFAULT_TENANT, name) for name in (cutoff.alert, cutoff.ended) if name]
+    """Say what notify does not know yet: asked each time, so that a crash after the switch cannot keep it quiet.
+
+    What is said again is the same to the letter, so that nobody is told twice.
+    """
+    keys = [Key(DEFAULT_TENANT, name) for name in (cutoff.alert, *cutoff.ended) if name]
     known = {key.sort: alert for key, (alert, _) in ctx.get_many(ALERTS, keys, Alert).items()}
-    ended = known.get(cutoff.ended)
-    if ended is not None and ended.status != "resolved":
-        over = msgspec.structs.replace(ended, status="resolved", ts=ctx.now, resolved=ctx.now)
-        outcome.emits.append(Emit(DASHBOARD_ALERTS, 0, over))
+    for ended in (known[name] for name in cutoff.ended if name in known):
+        if ended.status != "resolved":
+            over = msgspec.structs.replace(ended, status="resolved", ts=cutoff.since, resolved=cutoff.since)
+            outcome.emits.append(Emit(DASHBOARD_ALERTS, 0, over))
     if cutoff.alert and cutoff.alert not in known:
         outcome.emits.append(Emit(DASHBOARD_ALERTS, 0, _alert(cutoff, spend, ctx)))
 
@@ -60,7 +63,7 @@ def _alert(cutoff: Cutoff, spend: Spend, ctx: Context) -> Alert:
         episode=cutoff.alert,
         tenant=DEFAULT_TENANT,
         device=SELF,
-        ts=ctx.now,
+        ts=cutoff.since,
         what=f"{title}. {_effect(cutoff)}",
         confidence=1.0,
         causes=runbook.causes if runbook else (),
@@ -80,8 +83,8 @@ def _alert(cutoff: Cutoff, spend: Spend, ctx: Context) -> Alert:
         severity=severity,
         title=title,
         opened=cutoff.since,
-        ts=ctx.now,
-        received=ctx.now,
+        ts=cutoff.since,
+        received=cutoff.since,
         category="operations",
         report=report,
     )

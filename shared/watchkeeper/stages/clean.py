@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from watchkeeper.cleaning.filling import carry_on
 from watchkeeper.cleaning.order import Order, order_of
+from watchkeeper.cleaning.repetition import repetition
 from watchkeeper.cleaning.state import CleanState
 from watchkeeper.ids import content_hashes, episode_id, text_id
 from watchkeeper.knowledge.catalogue import GENERIC, DeviceProfile, Fill
@@ -32,44 +34,50 @@ GAP_LEAST_MS = 5 * 60_000
 def clean(batch: Sequence[Delivered], ctx: Context) -> Outcome:
     """One pack in, one out: without repetitions, quarantined readings and impossible values."""
     outcome = Outcome()
-    for index, item in enumerate(batch):
+    for item in batch:
         if not isinstance(item.record, Pack):
             continue
         pack, state = item.record, ctx.states[item.record.shard]
         profiles = [ctx.bundle.catalogue.profile(who.device) for who in pack.devices]
-        tables = [_Cleaning(pack, table, state, profiles, outcome, index, ctx).run() for table in pack.tables]
-        cleaned = dataclasses.replace(pack.with_tables(tables), origins=[])
+        slots = np.array([state.slot(who.tenant, who.device) for who in pack.devices], np.int64)
+        newest = state.newest.copy() if len(pack.tables) > 1 else state.newest
+        cleaning = [_Cleaning(pack, table, state, slots, newest, profiles, outcome, ctx) for table in pack.tables]
+        tables = [each.run() for each in cleaning]
+        cleaned = pack.with_tables(tables)
         outcome.counts["clean"] += len(cleaned)
         if len(cleaned):
-            outcome.emits.append(Emit(DATA_PROCESSING_OUTPUT, pack.shard, cleaned, index))
+            outcome.emits.append(Emit(DATA_PROCESSING_OUTPUT, pack.shard, cleaned))
     return outcome
 
 
 @dataclasses.dataclass(slots=True)
 class _Cleaning:
-    """One table on its way through clean."""
+    """One table on its way through clean. `slots` has the place of each device of the pack in the state.
+
+    `newest` is as it was before the pack: what a pack holds in several tables came interleaved, so no reading is late
+    because another table was looked at first.
+    """
 
     pack: Pack
     table: Table
     state: CleanState
+    slots: Ints
+    newest: Ints
     profiles: Sequence[DeviceProfile]
     outcome: Outcome
-    index: int
     ctx: Context
 
     def run(self) -> Table:
         self._quarantine()
-        slots = np.array([self.state.slot(who.tenant, who.device) for who in self.pack.devices], np.int64)
-        slot = slots[self.table.device]
+        slot = self.slots[self.table.device]
         order = order_of(slot, self.table.ts, self.state.newest)
         keep = self._take_once(order)
-        self._mark(order)
+        self._mark(order if self.newest is self.state.newest else order_of(slot, self.table.ts, self.newest))
         self._gaps(order, keep)
-        np.maximum.at(self.state.newest, slot, self.table.ts)
+        np.maximum.at(self.state.newest, slot[keep], self.table.ts[keep])
         self.table = self.table.select(keep)
         self._check_values()
         self._fill(slot[keep])
-        self.table.origin = np.full(len(self.table), -1, np.int64)
         return self.table
 
     def _quarantine(self) -> None:
@@ -88,25 +96,21 @@ class _Cleaning:
         self.table = dataclasses.replace(table.select(~future), flags=table.flags[~future].copy())
 
     def _take_once(self, order: Order) -> Bools:
-        """Which readings are not repetitions; a reading with a known id and other content is a correction."""
+        """Which readings are not repetitions; a reading with a known id and other content is a correction.
+
+        A repetition may be of a reading that has been corrected since: a late retry takes no correction back.
+        """
         table = self.table
         ids, contents = self.pack.ids(table), content_hashes(table.metrics, table.values)
         keep = np.ones(len(table), bool)
-        corrected = 0
-        # Only these can have come before: what is newer than all of its device cannot, and origins tell the hub's.
-        suspects = np.where(table.salt == 0, order.not_newer(table.ts), table.origin < 0)
-        for row in np.flatnonzero(suspects).tolist():
-            earlier = np.flatnonzero((ids[:row] == ids[row]) & keep[:row])
-            known = contents[earlier[-1]] if len(earlier) else self.state.seen_content(ids[row])
-            if known is None:
-                continue
-            if known == contents[row]:
-                keep[row] = False
-            else:
-                table.flags[row] |= Flag.CORRECTION
-                corrected += 1
-        self.outcome.counts["deduplicated"] += int((~keep).sum())
-        self.outcome.counts["corrections"] += corrected
+        # Only these can have come before: what is newer than all of its device cannot.
+        suspects = order.not_newer(table.ts) | (table.salt != 0)
+        if suspects.any():
+            found = repetition(ids, contents, *self.state.seen())
+            keep = ~(found.repeated & suspects)
+            table.flags[found.corrects & suspects] |= Flag.CORRECTION
+            self.outcome.counts["deduplicated"] += int((~keep).sum())
+            self.outcome.counts["corrections"] += int((found.corrects & suspects).sum())
         self.state.remember(ids[keep], contents[keep])
         return keep
 
@@ -119,7 +123,7 @@ class _Cleaning:
     def _gaps(self, order: Order, keep: Bools) -> None:
         table = self.table
         limit = self._per_reading([max(LATE_INTERVALS * p.interval_ms, GAP_LEAST_MS) for p in self.profiles])
-        for row in np.flatnonzero(order.gaps(table.ts, limit) & keep):
+        for row in np.flatnonzero(order.gaps(table.ts, limit) & keep).tolist():
             who, profile = self.pack.devices[table.device[row]], self.profiles[table.device[row]]
             if profile.class_name == GENERIC:
                 continue  # nobody has said how often it should send
@@ -142,7 +146,8 @@ class _Cleaning:
                 backfill=bool(table.flags[row] & Flag.BACKFILL),
                 threshold=f"{limit[row] / 60_000:.0f} minutes",
             )
-            self.outcome.emits.append(Emit(RAG_ERROR_REPORTING, self.pack.shard, anomaly, self.index))
+            origin = self.pack.origin_at(table, row)
+            self.outcome.emits.append(Emit(RAG_ERROR_REPORTING, self.pack.shard, anomaly, origin))
 
     def _check_values(self) -> None:
         """Leave out what is outside its range or a sentinel, as the catalogue says of the device's class."""
@@ -165,18 +170,19 @@ class _Cleaning:
     def _fill(self, slot: Ints) -> None:
         """Where the catalogue says so, a value that is missing becomes the device's last good one, and is marked."""
         table = self.table
-        for profile, rows in self._by_class():
+        in_time = (table.flags & Flag.LATE) == 0  # what came before a late reading is not known
+        for profile, of_class in self._by_class():
+            rows = of_class & in_time
             for j, metric in enumerate(table.metrics):
                 spec = profile.metrics.get(metric)
                 if spec is None or spec.fill is not Fill.LAST:
                     continue
-                for row in np.flatnonzero(rows):
-                    where = (int(slot[row]), metric)
-                    if not np.isnan(table.values[j, row]):
-                        self.state.last_values[where] = float(table.values[j, row])
-                    elif where in self.state.last_values:
-                        table.values[j, row] = self.state.last_values[where]
-                        table.flags[row] |= Flag.FILLED
+                measured = table.values[j, rows]
+                carried = carry_on(slot[rows], measured, self.state.last_values.setdefault(metric, {}))
+                filled = np.isnan(measured) & ~np.isnan(carried)
+                if filled.any():
+                    table.values[j, rows] = carried
+                    table.flags[np.flatnonzero(rows)[filled]] |= Flag.FILLED
 
     def _by_class(self) -> list[tuple[DeviceProfile, Bools]]:
         """For each class in the table that has metrics: one profile of it, and its readings."""

@@ -51,8 +51,7 @@ class _Good(msgspec.Struct, frozen=True):
 def ingest(batch: Sequence[Delivered], ctx: Context) -> Outcome:
     """Messages of the device hub: the device is the authenticated one, whatever the payload says."""
     messages = [item.record for item in batch if isinstance(item.record, RawMessage)]
-    origins = [Origin("hub", item.topic, item.partition, item.offset) for item in batch]
-    return _ingest(messages, origins, IOT_DATA_INGESTION, ctx)[0]
+    return _ingest(messages, [item.origin for item in batch], IOT_DATA_INGESTION, ctx)[0]
 
 
 def admit(requests: Sequence[RawMessage], topic: Topic, ctx: Context) -> tuple[Outcome, list[Receipt]]:

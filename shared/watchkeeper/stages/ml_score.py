@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from watchkeeper.context import Context
     from watchkeeper.detection.scorer import Edge
+    from watchkeeper.packs import Ints
 
 COLUMNS = ("device", "ts", "received", "flags", "salt", "origin", "tags")
 VIEWS = 8  # metrics shown on an anomaly, those that contribute most
@@ -28,25 +29,41 @@ VIEWS = 8  # metrics shown on an anomaly, those that contribute most
 def ml_score(batch: Sequence[Delivered], ctx: Context) -> Outcome:
     """Every reading with its score; an anomaly where the model's episode opens, goes on or clears."""
     outcome = Outcome()
-    for index, item in enumerate(batch):
+    for item in batch:
         if not isinstance(item.record, Pack):
             continue
         pack, state = item.record, ctx.states[item.record.shard]
-        tables = []
-        for table in pack.tables if _apart(pack) else [_together(pack)]:
-            scored, edges = _score(pack, table, state, ctx)
-            tables.append(scored)
-            for edge in edges:
-                anomaly = _anomaly(pack, table, edge, ctx)
-                outcome.emits.append(Emit(RAG_ERROR_REPORTING, pack.shard, anomaly, index))
-                outcome.counts["anomalies"] += edge.phase == "open"
-        outcome.emits.append(Emit(FINAL_DATA_STORAGE, pack.shard, pack.with_tables(tables), index))
+        tables, edges = _scored(pack, state, ctx)
+        for table, edge in edges:
+            anomaly = _anomaly(pack, table, edge, ctx)
+            outcome.emits.append(Emit(RAG_ERROR_REPORTING, pack.shard, anomaly, pack.origin_at(table, edge.row)))
+            outcome.counts["anomalies"] += edge.phase == "open"
+        outcome.emits.append(Emit(FINAL_DATA_STORAGE, pack.shard, pack.with_tables(tables)))
     return outcome
 
 
+def _scored(pack: Pack, state: DetectorState, ctx: Context) -> tuple[list[Table], list[tuple[Table, Edge]]]:
+    """The pack's tables with their scores; and the edges, each with the table that its row is in."""
+    if _apart(pack):
+        scored = [_score(pack, table, state, ctx) for table in pack.tables]
+        return [table for table, _ in scored], [(table, edge) for table, edges in scored for edge in edges]
+    together, place = _together(pack)
+    whole, edges = _score(pack, together, state, ctx)
+    ends = np.cumsum([len(table) for table in pack.tables])[:-1]
+    flags, scores = np.split(whole.flags[place], ends), np.split(whole.score[place], ends)
+    tables = [
+        dataclasses.replace(table, flags=of_table, score=score_of_table)
+        for table, of_table, score_of_table in zip(pack.tables, flags, scores, strict=True)
+    ]
+    return tables, [(whole, edge) for edge in edges]
+
+
 def _score(pack: Pack, table: Table, state: DetectorState, ctx: Context) -> tuple[Table, list[Edge]]:
-    names = [f"{who.tenant}\0{who.device}" for who in pack.devices]
-    scored = score(state, names, table.device, table.ts, table.metrics, table.values.T, model=ctx.model)
+    # A device that has changed its site is listed twice, and is one device all the same.
+    names = {f"{who.tenant}\0{who.device}": None for who in pack.devices}
+    number = {name: index for index, name in enumerate(names)}
+    device = np.array([number[f"{who.tenant}\0{who.device}"] for who in pack.devices], np.int64)[table.device]
+    scored = score(state, list(names), device, table.ts, table.metrics, table.values.T, model=ctx.model)
     flags = table.flags.copy()
     flags[scored.warming] |= Flag.WARMING
     flags[scored.anomalous] |= Flag.ANOMALOUS
@@ -55,24 +72,25 @@ def _score(pack: Pack, table: Table, state: DetectorState, ctx: Context) -> tupl
 
 def _apart(pack: Pack) -> bool:
     """Is every device in one table only? Then tables can be scored one by one without mixing up its order."""
-    held = [set(table.device.tolist()) for table in pack.tables]
+    held = [{pack.devices[device].device for device in np.unique(table.device)} for table in pack.tables]
     return sum(map(len, held)) == len(set().union(*held))
 
 
-def _together(pack: Pack) -> Table:
-    """All readings of a pack as one table over all its metrics, in order of time."""
+def _together(pack: Pack) -> tuple[Table, Ints]:
+    """All readings of a pack as one table over all its metrics, in order of time; and where each of them is in it."""
     metrics = tuple(dict.fromkeys(name for table in pack.tables for name in table.metrics))
     values = np.full((len(metrics), len(pack)), np.nan)
-    rules: dict[int, list[str]] = {}
     start = 0
     for table in pack.tables:
         rows = slice(start, start + len(table))
         values[[metrics.index(name) for name in table.metrics], rows] = table.values
-        rules |= {start + row: ids for row, ids in table.rules.items()}
         start += len(table)
     columns = {name: np.concatenate([getattr(t, name) for t in pack.tables]) for name in COLUMNS}
-    whole = Table(metrics, values=values, score=np.empty(0), rules=rules, **columns)
-    return whole.reordered(np.argsort(whole.ts, kind="stable"))
+    whole = Table(metrics, values=values, score=np.empty(0), rules={}, **columns)
+    order = np.argsort(whole.ts, kind="stable")
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    return whole.reordered(order), place
 
 
 def _anomaly(pack: Pack, table: Table, edge: Edge, ctx: Context) -> Anomaly:

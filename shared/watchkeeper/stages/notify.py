@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from watchkeeper.alerting.state import NotifyState, Unanswered
-from watchkeeper.outcome import Delivered, Outcome, Put
+from watchkeeper.outcome import ABSENT, Delivered, Outcome, Put
 from watchkeeper.ports import Key
 from watchkeeper.records import Acknowledgement, Alert, Delivery, Severity
 from watchkeeper.topology import ACKNOWLEDGEMENTS, ALERTS, OUTBOX
@@ -28,13 +28,15 @@ def notify(batch: Sequence[Delivered], ctx: Context) -> Outcome:
     state: NotifyState = ctx.states[ONLY]
     alerts = [item.record for item in batch if isinstance(item.record, Alert)]
     keys = list(dict.fromkeys(_key(alert) for alert in alerts))
-    kept = {key: record for key, (record, _) in ctx.get_many(ALERTS, keys, Alert).items()}
+    held = ctx.get_many(ALERTS, keys, Alert)
+    kept = {key: record for key, (record, _) in held.items()}
+    changed: set[Key] = set()
     outcome = Outcome()
     for alert in alerts:
         before = kept.get(_key(alert))
         after = kept[_key(alert)] = _merge(before, alert, ctx.now)
         if after != before:
-            outcome.puts.append(Put(ALERTS, *_key(alert), after))
+            changed.add(_key(alert))
             outcome.counts["alerts"] += alert.status == "firing"
         if alert.status == "resolved":
             state.unanswered.pop(alert.id, None)
@@ -46,6 +48,8 @@ def notify(batch: Sequence[Delivered], ctx: Context) -> Outcome:
             said = msgspec.structs.replace(after, status=alert.status, ts=alert.ts)
             name = f"{alert.id}/{alert.status}-{alert.ts}"
             _send([Delivery(name, receiver, said) for receiver in ctx.receivers], state, ctx, outcome)
+    versions = {key: version for key, (_, version) in held.items()}
+    outcome.puts[:0] = [Put(ALERTS, *key, kept[key], versions.get(key, ABSENT)) for key in keys if key in changed]
     return outcome
 
 
@@ -106,13 +110,14 @@ def _send(deliveries: Sequence[Delivery], state: NotifyState, ctx: Context, outc
     """Send what has not arrived yet: the outbox knows, even where a crash has brought the alert again."""
     rows = ctx.get_many(OUTBOX, [Key(delivery.receiver, delivery.id) for delivery in deliveries], Delivery)
     for delivery in deliveries:
-        known = rows.get(Key(delivery.receiver, delivery.id))
+        known, name = rows.get(Key(delivery.receiver, delivery.id)), f"{delivery.receiver}/{delivery.id}"
         if known is not None and known[0].state != "pending":
             continue
-        waiting = known[0] if known else delivery
-        state.pending[f"{delivery.receiver}/{delivery.id}"] = waiting
         if known is None:
-            outcome.puts.append(Put(OUTBOX, delivery.receiver, delivery.id, delivery))
+            if name in state.pending:
+                continue  # said twice in one batch
+            outcome.puts.append(Put(OUTBOX, delivery.receiver, delivery.id, delivery, ABSENT))
+        waiting = state.pending[name] = known[0] if known else delivery
         outcome.sends.append(waiting)
 
 

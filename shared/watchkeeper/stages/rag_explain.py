@@ -15,7 +15,7 @@ from watchkeeper.explaining.text import SCHEMA, SYSTEM, checked, prompt_of
 from watchkeeper.ids import shard_of
 from watchkeeper.outcome import ABSENT, Delivered, Emit, Outcome, Put
 from watchkeeper.ports import Key
-from watchkeeper.records import Alert, Anomaly, Episode, Report, Severity
+from watchkeeper.records import Alert, Anomaly, Episode, Origin, Report, Severity
 from watchkeeper.topology import DASHBOARD_ALERTS, EPISODES, REPORTS
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ class _Slot:
     explained: bool = False
     changed: bool = False
     report: Report | None = None
-    says: list[tuple[int, Alert]] = dataclasses.field(default_factory=list)
+    says: list[tuple[Origin, Alert]] = dataclasses.field(default_factory=list)
 
 
 def rag_explain(batch: Sequence[Delivered], ctx: Context) -> Outcome:
     """Each anomaly to its episode. One that opens gets a report and fires an alert; one that closes resolves it."""
-    anomalies = [(index, item.record) for index, item in enumerate(batch) if isinstance(item.record, Anomaly)]
+    anomalies = [(item.origin, item.record) for item in batch if isinstance(item.record, Anomaly)]
     keys = list(dict.fromkeys(_key(anomaly) for _, anomaly in anomalies))
     held = ctx.get_many(EPISODES, keys, Episode)
     explained = ctx.get_many(REPORTS, keys, Report)
@@ -51,8 +51,8 @@ def rag_explain(batch: Sequence[Delivered], ctx: Context) -> Outcome:
     for key in keys:
         episode, version = held.get(key, (None, ABSENT))
         slots[key] = _Slot(key, episode, version, explained=key in explained)
-    for index, anomaly in anomalies:
-        _take(slots[_key(anomaly)], index, anomaly, ctx)
+    for origin, anomaly in anomalies:
+        _take(slots[_key(anomaly)], origin, anomaly, ctx)
     outcome = Outcome()
     for slot in slots.values():
         _write(slot, outcome)
@@ -69,23 +69,23 @@ def explain_timer(ctx: Context) -> Outcome:
     return outcome
 
 
-def _take(slot: _Slot, index: int, anomaly: Anomaly, ctx: Context) -> None:
+def _take(slot: _Slot, origin: Origin, anomaly: Anomaly, ctx: Context) -> None:
     """One edge. Whoever finds its own id, or its effect, has been here before: it says again what it said then."""
     before, state = slot.episode, _state(anomaly, ctx)
     if before is None:
         if anomaly.phase == "clear":
             return
         after = opened(anomaly, ctx.now)
-        _begin(slot, index, anomaly, after, ctx)
+        _begin(slot, origin, anomaly, after, ctx)
     elif before.opened_by == anomaly.id:
         after = before
-        _begin(slot, index, anomaly, after, ctx)
+        _begin(slot, origin, anomaly, after, ctx)
     else:
         after = carried_on(before, anomaly, ctx.now)
         if anomaly.phase == "clear":
-            slot.says.append((index, _alert(after, "resolved", anomaly.ts)))
+            slot.says.append((origin, _alert(after, "resolved", anomaly.ts)))
         elif before.closed and not after.closed:
-            slot.says.append((index, _alert(after, "firing", anomaly.ts)))
+            slot.says.append((origin, _alert(after, "firing", anomaly.ts)))
     slot.changed = slot.changed or after != before
     slot.episode = after
     if after.closed:
@@ -94,13 +94,13 @@ def _take(slot: _Slot, index: int, anomaly: Anomaly, ctx: Context) -> None:
         state.open[after.id] = Open(slot.key.partition, ctx.now)
 
 
-def _begin(slot: _Slot, index: int, anomaly: Anomaly, episode: Episode, ctx: Context) -> None:
+def _begin(slot: _Slot, origin: Origin, anomaly: Anomaly, episode: Episode, ctx: Context) -> None:
     """Explain an episode that opens, and say so."""
     report = report_of(episode, anomaly, look_up(anomaly, ctx.bundle.library))
     slot.report = None if slot.explained else report
-    slot.says.append((index, _alert(episode, "firing", anomaly.ts, report)))
+    slot.says.append((origin, _alert(episode, "firing", anomaly.ts, report)))
     if anomaly.phase == "event":
-        slot.says.append((index, _alert(episode, "resolved", anomaly.ts)))
+        slot.says.append((origin, _alert(episode, "resolved", anomaly.ts)))
     waiting = _state(anomaly, ctx).waiting
     if ctx.may_call_model and not episode.backfill and all(other.episode != episode.id for other in waiting):
         waiting.append(Waiting(episode.tenant, episode.id, ctx.now))
@@ -115,7 +115,7 @@ def _write(slot: _Slot, outcome: Outcome) -> None:
         outcome.puts.append(put)
     if slot.report is not None:
         outcome.puts.append(Put(REPORTS, *slot.key, slot.report, ABSENT, after=put))
-    outcome.emits += [Emit(DASHBOARD_ALERTS, 0, alert, index, put) for index, alert in slot.says]
+    outcome.emits += [Emit(DASHBOARD_ALERTS, 0, alert, origin, put) for origin, alert in slot.says]
 
 
 def _close_stale(state: ExplainState, ctx: Context, outcome: Outcome) -> bool:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from watchkeeper.checking.state import CheckState, Heard
-from watchkeeper.checking.table import Found, TableCheck, device_key
+from watchkeeper.checking.pack_check import Found, PackCheck
+from watchkeeper.checking.state import CheckState, Heard, device_key
+from watchkeeper.checking.withdrawal import Withdrawn, withdraw
 from watchkeeper.ids import episode_id, text_id
 from watchkeeper.outcome import Delivered, Emit, Outcome
 from watchkeeper.packs import Pack, Table
-from watchkeeper.records import Anomaly, Flag, MetricView, Phase
+from watchkeeper.records import Anomaly, Flag, MetricView, Phase, Severity
 from watchkeeper.topology import RAG_ERROR_REPORTING, RULE_CHECK_OUTPUT
 
 if TYPE_CHECKING:
@@ -27,61 +28,84 @@ LONGEST_NAP_MS = 120_000  # a timer that has not run for so long was itself away
 def rule_check(batch: Sequence[Delivered], ctx: Context) -> Outcome:
     """Every reading with its verdict; an anomaly where a rule's episode opens, goes on or clears."""
     outcome = Outcome()
-    for index, item in enumerate(batch):
+    for item in batch:
         if not isinstance(item.record, Pack):
             continue
         pack, state = item.record, ctx.states[item.record.shard]
         classes = [ctx.bundle.catalogue.profile(who.device).class_name for who in pack.devices]
-        tables = [dataclasses.replace(table, rules={}) for table in pack.tables]
-        for table in tables:
-            anomalies = list(_heard(pack, table, state, ctx))
-            check = TableCheck(pack, table, state, classes, ctx.bundle.rules)
-            anomalies.extend(_broken(pack, table, found, classes, ctx) for found in check.run())
-            outcome.emits += [Emit(RAG_ERROR_REPORTING, pack.shard, anomaly, index) for anomaly in anomalies]
-        outcome.emits.append(Emit(RULE_CHECK_OUTPUT, pack.shard, pack.with_tables(tables), index))
+        checked = pack.with_tables([dataclasses.replace(table, rules={}) for table in pack.tables])
+        for table in checked.tables:
+            for anomaly, row in _heard(pack, table, state, ctx):
+                outcome.emits.append(Emit(RAG_ERROR_REPORTING, pack.shard, anomaly, pack.origin_at(table, row)))
+        for edge in PackCheck(checked, state, classes, ctx.bundle.rules).run():
+            anomaly, origin = _broken(pack, edge, classes, ctx), pack.origin_at(edge.table, edge.row)
+            outcome.emits.append(Emit(RAG_ERROR_REPORTING, pack.shard, anomaly, origin))
+        outcome.emits.append(Emit(RULE_CHECK_OUTPUT, pack.shard, checked))
     outcome.counts["anomalies"] += sum(_opens(emit) for emit in outcome.emits)
     return outcome
 
 
 def check_silence(ctx: Context) -> Outcome:
-    """The timer: a device that was live and has not been heard for as long as a rule says is silent."""
+    """The timer: a device that was live and has not been heard for as long as a rule says is silent.
+
+    What a rule that is no longer in force has left open is cleared.
+    """
     outcome = Outcome()
     for shard, state in ctx.states.items():
+        if not state.heard:
+            continue
         if ctx.now - state.ticked > LONGEST_NAP_MS:
             state.awake = ctx.now
         state.ticked = ctx.now
         outcome.states.add(shard)
-        for heard in state.heard.values():
-            profile = ctx.bundle.catalogue.profile(heard.device)
-            for rule in ctx.bundle.rules.for_class(profile.class_name):
-                quiet = ctx.now - max(heard.received, state.awake)
-                if rule.kind != "no_data" or not heard.live or rule.id in heard.silent or quiet < rule.no_data_ms:
-                    continue
-                heard.silent.append(rule.id)
-                anomaly = _silence(heard, rule, "open", heard.received, ctx)
-                outcome.emits.append(Emit(RAG_ERROR_REPORTING, shard, anomaly))
-    outcome.counts["anomalies"] += len(outcome.emits)
+        over = [_withdrawn(ended, ctx) for ended in withdraw(state, lambda device: _rules_of(device, ctx), ctx.now)]
+        anomalies = [*over, *_fallen_silent(state, ctx)]
+        outcome.emits += [Emit(RAG_ERROR_REPORTING, shard, anomaly) for anomaly in anomalies]
+    outcome.counts["anomalies"] += sum(_opens(emit) for emit in outcome.emits)
     return outcome
 
 
-def _heard(pack: Pack, table: Table, state: CheckState, ctx: Context) -> Iterator[Anomaly]:
-    """Note which devices were heard; those that had been silent no longer are."""
+def _rules_of(device: str, ctx: Context) -> Sequence[Rule]:
+    return ctx.bundle.rules.for_class(ctx.bundle.catalogue.profile(device).class_name)
+
+
+def _fallen_silent(state: CheckState, ctx: Context) -> Iterator[Anomaly]:
+    for heard in state.heard.values():
+        quiet = ctx.now - max(heard.received, state.awake)
+        for rule in _rules_of(heard.device, ctx) if heard.live else ():
+            if rule.kind == "no_data" and rule.id not in heard.silent and quiet >= rule.no_data_ms:
+                heard.silent.append(rule.id)
+                yield _silence(heard, rule, "open", heard.received, ctx)
+
+
+def _heard(pack: Pack, table: Table, state: CheckState, ctx: Context) -> Iterator[tuple[Anomaly, int]]:
+    """Note which devices were heard; those that had been silent no longer are, from their first row on."""
     last = np.zeros(len(pack.devices), np.int64)
     np.maximum.at(last, table.device, np.arange(len(table)))
-    for device in np.unique(table.device).tolist():
-        who, row, key = pack.devices[device], int(last[device]), device_key(pack, device)
+    present, firsts = np.unique(table.device, return_index=True)
+    for device, first in zip(present.tolist(), firsts.tolist(), strict=True):
+        who, row = pack.devices[device], int(last[device])
+        key = device_key(who.tenant, who.device)
         live = not table.flags[row] & Flag.BACKFILL
         received, ts = int(table.received[row]), int(table.ts[row])
         before = state.heard.get(key)
         if before is None:
             state.heard[key] = Heard(who.tenant, who.device, who.site, received, ts, live, [])
             continue
-        for rule_id in before.silent:
-            rule = ctx.bundle.rules.by_id(rule_id)
-            if rule is not None:
-                yield _silence(before, rule, "clear", received, ctx)
+        heard_again = int(table.received[first])
+        for rule in _may_have_said(before, heard_again, ctx):
+            yield _silence(before, rule, "clear", heard_again, ctx), first
         before.silent = []
         before.received, before.ts, before.live = max(before.received, received), max(before.ts, ts), live
+
+
+def _may_have_said(before: Heard, received: int, ctx: Context) -> Iterator[Rule]:
+    """The rules by which the device was silent, or may have been called so by a timer that died before it could note it."""
+    profile = ctx.bundle.catalogue.profile(before.device)
+    for rule in ctx.bundle.rules.for_class(profile.class_name):
+        long = rule.kind == "no_data" and before.live and received - before.received >= rule.no_data_ms
+        if long or rule.id in before.silent:
+            yield rule
 
 
 def _silence(heard: Heard, rule: Rule, phase: Phase, at: int, ctx: Context) -> Anomaly:
@@ -109,8 +133,30 @@ def _silence(heard: Heard, rule: Rule, phase: Phase, at: int, ctx: Context) -> A
     )
 
 
-def _broken(pack: Pack, table: Table, found: Found, classes: Sequence[str], ctx: Context) -> Anomaly:
-    rule, row = found.rule, found.row
+def _withdrawn(ended: Withdrawn, ctx: Context) -> Anomaly:
+    """The rule that could say how it stands is gone: the episode is over because nobody asks for it any more."""
+    who, detector = ended.heard, ended.detector
+    return Anomaly(
+        id=text_id(who.tenant, who.device, detector, "withdrawn", ended.since),
+        episode=episode_id(who.tenant, who.device, detector, ended.since),
+        tenant=who.tenant,
+        site=who.site,
+        device=who.device,
+        device_class=ctx.bundle.catalogue.profile(who.device).class_name,
+        detector=detector,
+        phase="clear",
+        ts=ended.over,
+        severity=Severity.INFO,
+        summary="The rule is no longer in force",
+        received=ctx.now,
+        since=ended.since,
+        count=0,
+        bundle=ctx.bundle.version,
+    )
+
+
+def _broken(pack: Pack, found: Found, classes: Sequence[str], ctx: Context) -> Anomaly:
+    rule, table, row = found.rule, found.table, found.row
     who = pack.devices[table.device[row]]
     ts, metric = int(table.ts[row]), rule.metric or ""
     value = float(table.values[table.metrics.index(metric), row])

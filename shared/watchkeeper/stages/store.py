@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from watchkeeper.outcome import BlobPut, Outcome, Put
+from watchkeeper.outcome import ABSENT, BlobPut, Outcome, Put
 from watchkeeper.packs import Pack
+from watchkeeper.ports import Key
 from watchkeeper.records import DeviceRecord, Flag
 from watchkeeper.series.assembly import Assembly
 from watchkeeper.series.latency import latency_counts
@@ -44,15 +45,17 @@ def store(batch: Sequence[Delivered], ctx: Context) -> Outcome:
     for shard, section in assembly.sections(by_time=False):
         by_shard[shard].append(section)
     outcome = Outcome(states=set(by_shard))
+    due: list[KnownDevice] = []
     for shard, sections in by_shard.items():
         state: StoreState = ctx.states[shard]
         for section in sections:
-            outcome.puts += _devices(section, assembly, state, ctx)
+            due += _devices(section, assembly, state, ctx)
         merging = Merging(shard, state, ctx.blobs)
         merging.append(sections, assembly)
         outcome.blobs += [BlobPut(key, data) for key, data in merging.written.items()]
         outcome.expired += merging.expired
         outcome.counts["stored"] += sum(len(section.ts) for section in sections)
+    outcome.puts += _records(due, ctx)
     outcome.counts += latency_counts(_latencies(assembly, ctx.now))
     return outcome
 
@@ -66,7 +69,8 @@ def _latencies(assembly: Assembly, now: int) -> Ints:
     return now - awaited
 
 
-def _devices(section: Section, assembly: Assembly, state: StoreState, ctx: Context) -> Iterator[Put]:
+def _devices(section: Section, assembly: Assembly, state: StoreState, ctx: Context) -> Iterator[KnownDevice]:
+    """The devices of a section that are to be written, as they are now known."""
     starts = np.cumsum(section.counts) - section.counts
     firsts = np.minimum.reduceat(section.ts, starts).tolist()
     lasts = np.maximum.reduceat(section.ts, starts).tolist()
@@ -76,7 +80,7 @@ def _devices(section: Section, assembly: Assembly, state: StoreState, ctx: Conte
         if known is None or _due(known, metrics, site, first, last, ctx.now):
             now_known = _updated(known, key, metrics, site, first, last, ctx.now)
             state.know(now_known)
-            yield Put(DEVICES, *key, _record(now_known, ctx))
+            yield now_known
 
 
 def _due(known: KnownDevice, metrics: tuple[str, ...], site: str, first: int, last: int, now: int) -> bool:
@@ -95,7 +99,19 @@ def _updated(
     return KnownDevice(*key, site or known.site, all_metrics, first, last, now, known.newest)
 
 
-def _record(device: KnownDevice, ctx: Context) -> DeviceRecord:
+def _records(due: Sequence[KnownDevice], ctx: Context) -> Iterator[Put]:
+    """Their rows. What a row knows already stays: a worker with an old state takes nothing back."""
+    keys = [Key(device.tenant, device.device) for device in due]
+    held = ctx.get_many(DEVICES, keys, DeviceRecord) if due else {}
+    for key, device in zip(keys, due, strict=True):
+        before, version = held.get(key, (None, ABSENT))
+        yield Put(DEVICES, *key, _record(device, before, ctx), version)
+
+
+def _record(device: KnownDevice, before: DeviceRecord | None, ctx: Context) -> DeviceRecord:
     device_class = ctx.bundle.catalogue.profile(device.device).class_name
-    seen = device.first_seen, device.last_seen
-    return DeviceRecord(device.tenant, device.device, device.site, device_class, device.metrics, *seen)
+    metrics, site, first, last = device.metrics, device.site, device.first_seen, device.last_seen
+    if before:
+        metrics, site = tuple(sorted({*metrics, *before.metrics})), site or before.site
+        first, last = min(first, before.first_seen), max(last, before.last_seen)
+    return DeviceRecord(device.tenant, device.device, site, device_class, metrics, first, last)

@@ -1,0 +1,101 @@
+"""Whatever goes wrong on the way, the outcome is that of a day on which nothing did.
+
+WATCHKEEPER_SIM_EXAMPLES=1000 looks deeper.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+
+from tests.simulator.checks import hold, in_memory, reference
+from tests.simulator.faults import Fault
+from tests.simulator.results import results_of, wrong_in
+from tests.simulator.scenario import PARTITIONS, SHARDS, STORIES, Scenario, Story, tell
+from tests.simulator.strategies import disturbances, scenarios
+from tests.simulator.world import CALM, Disturbance, World
+from watchkeeper_local.sqlite import open_ports
+
+EXAMPLES = int(os.environ.get("WATCHKEEPER_SIM_EXAMPLES", "40"))
+STORY = Story("dips", start=0, length=20)
+EVENTS = tell(STORY, 1).events[:12]
+
+
+class Sqlite:
+    """A factory of SQLite ports in folders that vanish."""
+
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="simulator-")
+        self.opened = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for ports in self.opened:
+            ports.close()
+        self.folder.cleanup()
+
+    def __call__(self, receivers, writer):
+        path = Path(self.folder.name) / str(len(self.opened))
+        ports = open_ports(
+            path, partitions=PARTITIONS, shards=SHARDS, language_model=writer, receivers=receivers, durable=False
+        )
+        self.opened.append(ports)
+        return ports
+
+
+@pytest.mark.parametrize("kind", STORIES)
+def test_each_story_alone_comes_to_what_it_says(kind):
+    reference(Scenario((Story(kind, start=8, length=8, returns=True),), night=True))
+
+
+@settings(max_examples=EXAMPLES)
+@given(scenarios, disturbances)
+@example(Scenario((Story("corrected", 4, 9),)), Disturbance(copies=2))  # a late retry takes no correction back
+@example(Scenario((Story("post no clock"),)), Disturbance(copies=2))  # an idempotency key holds without a clock
+@example(Scenario((Story("two sets", 1, 10), Story("late", 9, 8))), Disturbance(steps=(0,)))  # one batch of everything
+def test_over_memory_nothing_is_lost_doubled_or_changed(scenario, disturbance):
+    hold(in_memory, scenario, disturbance)
+
+
+@settings(max_examples=max(EXAMPLES // 2, 1))
+@given(scenarios, disturbances)
+def test_over_sqlite_nothing_is_lost_doubled_changed_or_counted_twice(scenario, disturbance):
+    with Sqlite() as factory:
+        hold(factory, scenario, disturbance, transactional=True)
+
+
+def points(make_ports, *, transactional=False):
+    """How many points a small undisturbed run has, and what it comes to."""
+    world = World(make_ports, CALM, transactional=transactional).play(EVENTS)
+    return world.faults.points, outcome_of(world)
+
+
+def outcome_of(world):
+    told = tell(STORY, 1)
+    told.stored = told.stored[: len(EVENTS)]
+    results = results_of(world, told)
+    return wrong_in(world, results, told), results
+
+
+@pytest.mark.parametrize("kind", ["crash", "rewind", "rival", "outage"])
+def test_a_fault_before_or_after_any_single_effect_changes_nothing(kind):
+    total, (wrong, should) = points(in_memory)
+    assert not wrong
+    for gap in range(0, total, 2 if kind == "crash" else 5):
+        world = World(in_memory, Disturbance((Fault(gap, kind, 3),))).play(EVENTS)
+        wrong, is_ = outcome_of(world)
+        assert not wrong + is_.differences(should), (world.faults.done, wrong, is_.differences(should))
+
+
+def test_over_sqlite_a_crash_before_or_after_any_single_effect_changes_nothing():
+    with Sqlite() as factory:
+        total, (wrong, should) = points(factory, transactional=True)
+        assert not wrong
+        for gap in range(0, total, 11):
+            world = World(factory, Disturbance((Fault(gap, "crash"),)), transactional=True).play(EVENTS)
+            wrong, is_ = outcome_of(world)
+            assert not wrong + is_.differences(should), (world.faults.done, wrong, is_.differences(should))

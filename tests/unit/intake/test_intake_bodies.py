@@ -1,0 +1,202 @@
+"""Bodies: what of them can be read, and what is said of the rest."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watchkeeper.errors import DecodeError
+from watchkeeper.intake import bodies
+from watchkeeper.intake.bodies import Bad, SentReading, device_fault, fault_of, readings_of, time_of
+
+GOOD = {"device": "pump-1", "values": {"flow": 1.5}}
+
+
+def read(body, form="json"):
+    return readings_of(body if isinstance(body, bytes) else json.dumps(body).encode(), form)
+
+
+def reasons(found):
+    return [item.reason if isinstance(item, Bad) else "" for item in found]
+
+
+@pytest.mark.parametrize("body", [GOOD, [GOOD], {"readings": [GOOD]}], ids=["one", "a list", "a list by name"])
+def test_a_reading_comes_alone_or_in_a_list(body):
+    assert read(body) == [SentReading({"flow": 1.5}, "pump-1")]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[1,", b"\xff\xfe", b"7", b'"text"', b"null", b'{"readings": 3}', b"[" * 5000])
+def test_a_body_that_is_no_json_of_readings_is_refused_as_a_whole(body):
+    with pytest.raises(DecodeError, match="not JSON with a reading"):
+        read(body)
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ({"device": "p", "values": {"a": 1}, "unit": "bar"}, "unknown field `unit`"),
+        ({"device": "p", "values": {"a": "warm"}}, "Expected `float | null`, got `str`"),
+        ({"device": "p", "values": {"a": True}}, "got `bool`"),
+        ({"device": "p"}, "missing required field `values`"),
+        ({"device": "p", "values": [1]}, "Expected `object`"),
+        (7, "Expected `object`, got `int`"),
+    ],
+)
+def test_a_reading_of_the_wrong_shape_is_told_apart_from_its_neighbours(bad, reason):
+    found = read([GOOD, bad, GOOD])
+    assert isinstance(found[0], SentReading)
+    assert isinstance(found[2], SentReading)
+    assert reason in found[1].reason
+    assert json.loads(found[1].body) == bad
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_numbers_that_are_none_spoil_one_reading_and_not_the_list_they_came_in(word):
+    body = f'[{json.dumps(GOOD)}, {{"device": "p", "values": {{"a": {word}}}}}, {json.dumps(GOOD)}]'.encode()
+    found = read(body)
+    assert [isinstance(item, Bad) for item in found] == [False, True, False]
+    assert "finite number" in found[1].reason
+    assert word.encode() in found[1].body
+
+
+@pytest.mark.parametrize("ts", [10**30, -(10**30), 10**400, 1e300])
+def test_a_time_beyond_all_numbers_is_no_time(ts):
+    with pytest.raises(DecodeError, match="between the years"):
+        time_of(ts)
+
+
+@pytest.mark.parametrize(
+    ("ts", "ms"),
+    [
+        (None, None),
+        (1_795_000_000_123, 1_795_000_000_123),
+        (1_795_000_000_123.7, 1_795_000_000_123),
+        ("2026-11-18T12:00:00Z", 1_795_003_200_000),
+        ("2026-11-18T12:00:00.250+01:00", 1_794_999_600_250),
+        ("2026-11-18 12:00", 1_795_003_200_000),
+        ("2026-11-18", 1_794_960_000_000),
+    ],
+)
+def test_times_are_iso_8601_or_epoch_milliseconds_and_utc_unless_they_say_otherwise(ts, ms):
+    assert time_of(ts) == ms
+
+
+@pytest.mark.parametrize("ts", ["", "yesterday", "12:30", "2026-13-01", float("nan"), float("inf"), 0, -5, "1999-12-31", "2300-01-01"])
+def test_what_is_no_time_is_refused(ts):
+    with pytest.raises(DecodeError, match="ts"):
+        time_of(ts)
+
+
+@pytest.mark.parametrize("ts", [1_795_000_000, 1_795_000_000.5])
+def test_a_time_in_seconds_gets_a_hint(ts):
+    with pytest.raises(DecodeError, match="is it in seconds"):
+        time_of(ts)
+
+
+@pytest.mark.parametrize(
+    ("sent", "fault"),
+    [
+        (SentReading({}), "no values"),
+        (SentReading({"a": float("nan")}), "finite number or null"),
+        (SentReading({"a": float("-inf")}), "finite number or null"),
+        (SentReading({"": 1.0}), "metric name"),
+        (SentReading({"a\n": 1.0}), "metric name"),
+        (SentReading({"a" * 129: 1.0}), "metric name"),
+        (SentReading({str(n): 1.0 for n in range(257)}), "at most 256"),
+        (SentReading({"a": 1.0}, tags={str(n): "x" for n in range(65)}), "at most 64"),
+        (SentReading({"a": 1.0}, tags={"": "x"}), "tag name"),
+        (SentReading({"a": 1.0}, tags={"line": "x" * 257}), "at most 256 printable"),
+        (SentReading({"a": 1.0}, tags={"line": "a\0b"}), "printable"),
+        (SentReading({"a": 1.0}, site="north side"), "site 'north side'"),
+    ],
+)
+def test_faults_are_named(sent, fault):
+    assert fault in fault_of(sent)
+
+
+@pytest.mark.parametrize("sent", [SentReading({"a": None}), SentReading({"Druck, außen (bar)": 1.0}, tags={"line": 7, "on": True}, site="north")])
+def test_what_is_unusual_but_sound_has_no_fault(sent):
+    assert fault_of(sent) == ""
+
+
+@pytest.mark.parametrize("device", ["", "-a", "a b", "a/b", "ä", "a" * 129, "a\n"])
+def test_device_names_are_plain(device):
+    assert "device" in device_fault(device)
+    assert device_fault("pump-07.north:A@1_b") == ""
+
+
+def test_tags_of_any_kind_become_text_as_json_writes_it():
+    sent = SentReading({"a": 1.0}, tags={"line": "7", "shift": 2, "on": True, "off": False, "gain": 0.5})
+    assert sent.tags_as_text() == (("line", "7"), ("shift", "2"), ("on", "true"), ("off", "false"), ("gain", "0.5"))
+
+
+def test_csv_has_devices_times_sites_tags_and_values_by_column():
+    body = b"\xef\xbb\xbfdevice, time ,site,tag.line,flow,pressure\r\npump-1,1795000000000,north,7, 1.5 ,\r\n\r\npump-2,,,,2,3\r\n"
+    assert read(body, "csv") == [
+        SentReading({"flow": 1.5, "pressure": None}, "pump-1", 1_795_000_000_000, {"line": "7"}, "north"),
+        SentReading({"flow": 2.0, "pressure": 3.0}, "pump-2"),
+    ]
+
+
+def test_csv_times_may_be_iso_8601_and_quoted_cells_may_hold_commas():
+    body = b'timestamp,device,"flow, m3/h",tag.name\n2026-11-18T12:00:00,p,"1","a, b"\n'
+    assert read(body, "csv") == [SentReading({"flow, m3/h": 1.0}, "p", "2026-11-18T12:00:00", {"name": "a, b"})]
+
+
+def test_a_bad_row_of_csv_is_told_apart_from_its_neighbours():
+    found = read(b"device,flow\na,1\nb\nc,2,3\nd,warm\ne,5\nf,nan\n", "csv")
+    assert reasons(found[:5]) == ["", "1 cells for 2 columns", "3 cells for 2 columns", "column 'flow': 'warm' is not a number", ""]
+    assert [item.body for item in found[1:4]] == [b"b", b"c,2,3", b"d,warm"]
+    assert "finite number" in fault_of(found[5])
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"", "the first row must name the columns"),
+        (b"flow,pressure\n1,2\n", "'device' among them"),
+        (b"device,flow,flow\na,1,2\n", "once each"),
+        (b"device,ts,time,flow\na,1,2,3\n", "'ts' and 'time' both name the time"),
+        (b'device,flow\n"a,1\n', "not CSV"),
+        (b"device,flow\n\xff,1\n", "not CSV in UTF-8"),
+    ],
+)
+def test_csv_without_a_sound_first_row_or_that_cannot_be_parsed_is_refused_as_a_whole(body, why):
+    with pytest.raises(DecodeError, match=why):
+        read(body, "csv")
+
+
+def test_a_body_of_too_many_readings_is_refused_before_they_are_looked_at(monkeypatch):
+    monkeypatch.setattr(bodies, "MAX_READINGS", 3)
+    assert len(read([GOOD] * 3)) == 3
+    rows = b"device,a\n" + b"p,1\n" * 4
+    for body, form in ((json.dumps([GOOD] * 4).encode(), "json"), (b"[NaN,1,2,3]", "json"), (rows, "csv")):
+        with pytest.raises(DecodeError, match="4 readings in one body; send at most 3"):
+            read(body, form)
+
+
+texts = st.text(max_size=8) | st.sampled_from(["device", "ts", "values", "tags", "site", "readings"])
+jsons = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(body=st.binary(max_size=60) | jsons.map(lambda value: json.dumps(value).encode()), form=st.sampled_from(["json", "csv"]))
+def test_whatever_is_sent_is_understood_told_apart_or_refused(body, form):
+    try:
+        found = readings_of(body, form)
+    except DecodeError:
+        return
+    for item in found:
+        if isinstance(item, SentReading):
+            assert isinstance(fault_of(item), str)
+            item.tags_as_text()
+            try:
+                time_of(item.ts)
+            except DecodeError:
+                pass
+        else:
+            assert item.reason
