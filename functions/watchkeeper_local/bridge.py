@@ -52,7 +52,7 @@ class Bridge:
             protocol=MQTTProtocolVersion.MQTTv311,
             manual_ack=True,
         )
-        self._client.reconnect_delay_set(1, 10)
+        self._client.reconnect_delay_set(1, 1)  # devices are back as soon as the broker is
         if self._endpoint.user is not None:
             self._client.username_pw_set(self._endpoint.user, self._endpoint.password)
         if self._endpoint.scheme == "mqtts":

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from watchkeeper_local.settings import Settings
 
 MAX_PAYLOAD = 256 * 1024
-IN_FLIGHT = 500  # messages the bridge may hold before it acknowledges; a device waits when they are used up
+IN_FLIGHT = 500  # messages the bridge may hold unacknowledged; more wait in the broker, which has acknowledged them
 
 
 def start_broker(settings: Settings) -> Broker:
@@ -31,7 +31,7 @@ def start_broker(settings: Settings) -> Broker:
     broker = Broker(config_path=str(file))
     try:
         return broker.start()
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         ports = f"{settings.mqtt_port} and {settings.mqtt_port + 1}"
         message = f"the MQTT broker cannot listen on ports {ports} of {settings.host}: {error}; choose --mqtt-port"
         raise ConfigError(message) from error

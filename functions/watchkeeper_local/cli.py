@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
+import re
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
@@ -113,9 +115,9 @@ def _models(parsed: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="watchkeeper", description="Watches fleets of devices and services.")
+    parser = Parser(prog="watchkeeper", description="Watches fleets of devices and services.")
     parser.add_argument("--version", action="version", version=f"watchkeeper {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
 
     up = commands.add_parser("up", help="run everything on this machine")
     add_settings(up)
@@ -164,12 +166,37 @@ def _add_key(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--api-key", default=None, help="key of the API; or in WATCHKEEPER_API_KEY")
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what was probably meant by a command or flag that is not known."""
+
+    def error(self, message: str) -> NoReturn:
+        """See argparse."""
+        wrong = re.search(r"unrecognized arguments: (-[^ =]+)|invalid choice: '([^']*)'", message)
+        known = [*self._option_string_actions, *self._commands()]
+        near = difflib.get_close_matches(wrong.group(1) or wrong.group(2), known, 1) if wrong else []
+        super().error(f"{message}; did you mean {near[0]}?" if near else message)
+
+    def parse_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+        """See argparse; what a command does not know is that command's error, with its flags to suggest from."""
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self._commands().get(parsed.command, self).error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed
+
+    def _commands(self) -> dict[str, Parser]:
+        actions = self._subparsers._group_actions if self._subparsers else []  # noqa: SLF001 - argparse has no other way
+        return dict(actions[0].choices) if actions and actions[0].choices else {}
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         message = f"{text} is not a positive number"
         raise argparse.ArgumentTypeError(message)
     return number
+
+
+_positive.__name__ = "positive number"  # what argparse calls it in its message
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watchkeeper.errors import ConfigError
 from watchkeeper.published import current_pin, model_versions, pin_model, roll_back_model
 from watchkeeper_local.node import open_node
+from watchkeeper_local.sqlite.ports import FILE_NAME
 from watchkeeper_local.training import retrain_now
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ def manage_models(settings: Settings, action: str, version: str) -> int:
     """List, train, pin, unpin or roll back. ModelError: there is no such model, or too little to learn from."""
     if (action == "pin") != bool(version):
         message = "`models pin` needs a version, the other actions none; `models list` shows them"
+        raise ConfigError(message)
+    if not (Path(settings.data_dir) / FILE_NAME).exists():
+        message = f"{settings.data_dir}: no Watchkeeper has kept data there; name its folder with --data-dir"
         raise ConfigError(message)
     ports, _ = open_node(settings, durable=True)
     try:

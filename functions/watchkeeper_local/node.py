@@ -36,7 +36,7 @@ def open_node(settings: Settings, *, durable: bool) -> tuple[SqlitePorts, Publis
         partitions=settings.partitions,
         shards=settings.shards,
         language_model=_language_model(settings),
-        receivers=open_receivers(settings.receivers),
+        receivers=open_receivers(settings.receivers, webhook_secret=settings.webhook_secret),
         durable=durable,
     )
     return ports, Published(ports, read_bundle(settings.knowledge_base), Budget(settings.budget, LOCAL))

@@ -10,6 +10,7 @@ from watchkeeper.errors import ConfigError
 from watchkeeper_local.sources.csv_readings import CsvError, read_csv
 from watchkeeper_local.sources.send import open_sender, pace
 from watchkeeper_local.sources.sent import Sent
+from watchkeeper_local.status import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +28,8 @@ def replay(files: Sequence[str], to: str, speed: str, api_key: str | None) -> in
         raise ConfigError(message)
     bad: list[CsvError] = []
     total = Sent(0, 0)
+    if to.startswith("http"):
+        fetch(to, "/health")  # says at once if nobody is there
     with open_sender(to, api_key=api_key) as sender:
         for batch in pace(_readings(files, bad), speed):
             total += sender.send(batch)

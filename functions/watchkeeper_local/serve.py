@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -55,16 +56,22 @@ class ApiServer:
         )
         self._settings = settings
         self._server = uvicorn.Server(config)
+        self._socket: socket.socket | None = None
         self._thread = threading.Thread(target=self._run, name="api", daemon=True)
 
     def start(self, patience_s: float = 15.0) -> None:
-        """Listen. ConfigError: the port is taken."""
+        """Listen. ConfigError: the port is taken, or the address is not this machine's."""
+        where = (self._settings.host, self._settings.http_port)
+        try:
+            self._socket = socket.create_server(where, family=_family(self._settings.host), backlog=2048)
+        except OSError as error:
+            message = f"the API cannot listen on {where[0]}:{where[1]}: {error}; choose --host or --http-port"
+            raise ConfigError(message) from error
         self._thread.start()
         until = time.monotonic() + patience_s
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > until:
-                where = f"{self._settings.host}:{self._settings.http_port}"
-                message = f"the API cannot listen on {where}; is the port taken? choose --http-port"
+                message = f"the API does not start on {where[0]}:{where[1]}; its log says why"
                 raise ConfigError(message)
             time.sleep(0.02)
 
@@ -72,9 +79,12 @@ class ApiServer:
         """Finish the requests that are under way, and stop listening."""
         self._server.should_exit = True
         self._thread.join(15)
+        if self._socket:
+            self._socket.close()
 
     def _run(self) -> None:
-        try:
-            self._server.run()
-        except SystemExit:
-            return  # uvicorn's way of saying that it cannot listen; `start` says it in ours
+        self._server.run(sockets=[self._socket] if self._socket else None)
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -20,6 +20,7 @@ CONFIG_FILE = "CONFIG"  # names the TOML file
 NO_SETTINGS = {CONFIG_FILE, "API_KEY"}  # the latter is for `replay` and `status`, which ask the API
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+PortOfTwo = Annotated[int, msgspec.Meta(ge=1, le=65_534)]  # the broker takes the next one as well
 Count = Annotated[int, msgspec.Meta(ge=1, le=1024)]
 Amount = Annotated[float, msgspec.Meta(ge=0)]
 
@@ -31,7 +32,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     knowledge_base: str = ""
     host: str = "127.0.0.1"
     http_port: Port = 8080
-    mqtt_port: Port = 1883
+    mqtt_port: PortOfTwo = 1883
     mqtt_broker: str = ""
     mqtt_user: str = ""
     mqtt_password: str = ""
@@ -45,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     shards: Count = 16
     partitions: Count = 4
     receivers: tuple[str, ...] = ("console",)
+    webhook_secret: str = ""
     budget: Amount = 0.0
     model_url: str = ""
     model_name: str = ""
@@ -58,7 +60,7 @@ HELP: Mapping[str, str] = {
     "knowledge_base": "folder with devices/, rules/ and runbooks/; empty: the one that is shipped",
     "host": "address to listen on; beyond loopback, API keys and an MQTT password are required",
     "http_port": "port of the API",
-    "mqtt_port": "port of the embedded MQTT broker",
+    "mqtt_port": "port of the embedded MQTT broker, for MQTT 3.1.1; the next one is for MQTT 5",
     "mqtt_broker": "URL of an external broker (mqtt:// or mqtts://) to use instead of the embedded one",
     "mqtt_user": "user that devices give the embedded broker; with mqtt_password",
     "mqtt_password": "password that devices give the embedded broker",
@@ -72,6 +74,7 @@ HELP: Mapping[str, str] = {
     "shards": "what devices are divided into; stored in the data folder, and never changed",
     "partitions": "what a stream is divided into; stored in the data folder, and never changed",
     "receivers": "where alerts go: console, webhook=URL, file=PATH; in the environment separated by commas",
+    "webhook_secret": "what webhooks are signed with (HMAC-SHA256); empty: they are not signed",
     "budget": "US dollars a month; 0: no budget",
     "model_url": "base URL of an OpenAI-compatible endpoint for explanations; empty: none",
     "model_name": "name of the language model there",
@@ -80,9 +83,10 @@ HELP: Mapping[str, str] = {
     "log_level": "debug, info, warning or error",
 }
 
-LISTS = {
-    name for name, field in ((f.name, f) for f in msgspec.structs.fields(Settings)) if isinstance(field.default, tuple)
-}
+FIELDS = msgspec.structs.fields(Settings)
+LISTS = {field.name for field in FIELDS if isinstance(field.default, tuple)}
+TYPES = {field.name: field.type for field in FIELDS}
+SECRETS = {"api_keys", "mqtt_password", "webhook_secret", "model_key", "receivers", "mqtt_broker"}
 
 
 def read_settings(flags: Mapping[str, Any], environment: Mapping[str, str], file: str = "") -> Settings:
@@ -92,20 +96,30 @@ def read_settings(flags: Mapping[str, Any], environment: Mapping[str, str], file
     too.
     """
     file = file or environment.get(PREFIX + CONFIG_FILE, "")
-    merged: dict[str, Any] = _file(Path(file)) if file else {}
+    given: dict[str, tuple[Any, str]] = {}
+    for name, value in (_file(Path(file)) if file else {}).items():
+        given[name] = (value, f"{file}: {name}")
     for name, text in environment.items():
         key = name.removeprefix(PREFIX).lower()
         if name.startswith(PREFIX) and key.upper() not in NO_SETTINGS:
             _known(key, f"environment variable {name}", PREFIX)
-            merged[key] = [part.strip() for part in text.split(",") if part.strip()] if key in LISTS else text
-    merged |= {name: value for name, value in flags.items() if value is not None}
-    try:
-        settings = msgspec.convert(merged, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        message = f"{error}; see `watchkeeper up --help`"
-        raise ConfigError(message) from error
+            parts = [part.strip() for part in text.split(",") if part.strip()]
+            given[key] = (parts if key in LISTS else text, f"environment variable {name}")
+    for name, value in flags.items():
+        if value is not None:
+            given[name] = (value, f"--{name.replace('_', '-')}")
+    settings = Settings(**{name: _converted(name, *what) for name, what in given.items()})
     _check(settings)
     return settings
+
+
+def _converted(name: str, value: Any, where: str) -> Any:  # noqa: ANN401 - each setting has a type of its own
+    try:
+        return msgspec.convert(value, TYPES[name], strict=False)
+    except msgspec.ValidationError as error:
+        shown = "" if name in SECRETS else f" {value!r}"
+        message = f"{where}:{shown} does not fit: {error}"
+        raise ConfigError(message) from error
 
 
 def is_loopback(host: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ from watchkeeper.published import publish_bundle
 from watchkeeper_local.bridge import Bridge
 from watchkeeper_local.broker import start_broker
 from watchkeeper_local.lifeline import Child
+from watchkeeper_local.lock import only_one
 from watchkeeper_local.node import CONSUMERS, open_node
 from watchkeeper_local.serve import ApiServer, backend_of
 from watchkeeper_local.training import keep_training
@@ -45,6 +47,7 @@ class Runtime:
         """Start all. ConfigError, KnowledgeError: something cannot be; what had been started is stopped again."""
         with ExitStack() as exits:
             settings = self.settings
+            exits.enter_context(only_one(Path(settings.data_dir)))
             self.ports, self.published = open_node(settings, durable=True)
             exits.callback(self.ports.close)
             publish_bundle(self.ports.blobs, self.published.bundle)
@@ -63,6 +66,7 @@ class Runtime:
             self.bridge = Bridge(_broker_url(settings), self.ports, shards=settings.shards, ca_file=settings.mqtt_ca)
             self.bridge.start()
             exits.callback(self.bridge.stop)
+            exits.callback(self._stop_broker)  # first: what it acknowledges after the bridge has gone would be lost
             self._exits = exits.pop_all()
         return self
 
@@ -98,6 +102,7 @@ class Runtime:
     def _stop_broker(self) -> None:
         if self._broker is not None:
             self._broker.stop()
+            self._broker = None
 
     def _stop_children(self) -> None:
         for child, _ in self._children.values():

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from watchkeeper.packs import Ints, Pack, Table
+from watchkeeper.packs import ROOM, Ints, Pack, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from watchkeeper.records import Device, Origin
-
-MOST_READINGS = 2_000  # of packs taken together: what they become stays well below a pack's limit
 
 
 class Group:
@@ -26,13 +24,14 @@ class Group:
     def __init__(self) -> None:
         """None yet."""
         self.packs: list[Pack] = []
-        self._readings = 0
+        self._bytes = 0
         self._seen: dict[tuple[str, str], tuple[tuple[str, ...], int]] = {}
 
     def add(self, pack: Pack) -> bool:
         """Take it in, if it may be; the first one always may."""
         seen = dict(self._seen)
-        fits = self._readings + len(pack) <= MOST_READINGS
+        size = pack.most_bytes()
+        fits = self._bytes + size <= ROOM  # what they become together must travel on in one message
         for table in pack.tables:
             oldest = np.full(len(pack.devices), np.iinfo(np.int64).max)
             newest = np.zeros(len(pack.devices), np.int64)
@@ -46,9 +45,9 @@ class Group:
         if self.packs and not fits:
             return False
         self.packs.append(pack)
-        self._readings += len(pack)
+        self._bytes += size
         # A pack that does not keep to this itself is taken alone: nothing can be added to it.
-        self._seen, self._readings = seen, self._readings if fits else MOST_READINGS
+        self._seen, self._bytes = seen, self._bytes if fits else ROOM
         return True
 
 

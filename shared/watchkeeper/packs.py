@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 MAX_PACK_BYTES = 256 * 1024
+ROOM = MAX_PACK_BYTES - 16 * 1024  # for readings; the rest is for the ids of the rules that fire
+
+# The most that things take on the wire, once later stages have added their verdicts.
+READING_BYTES = 84  # indices 6 each (device, origin, tags, rule), times 14 each, flags 4, salt 21, score 7
+VALUE_BYTES = 25  # -1.7976931348623157e+308 and a comma
+TABLE_BYTES = 160  # the names of its columns
+ORIGIN_BYTES = 80
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -160,6 +167,12 @@ class Pack:
     def __len__(self) -> int:
         """How many readings."""
         return sum(map(len, self.tables))
+
+    def most_bytes(self) -> int:
+        """The most it takes on the wire with the verdicts that later stages add; of packs taken together: the sum."""
+        names = len(_encoder.encode((self.devices, self.tagsets, [table.metrics for table in self.tables])))
+        readings = sum(len(table) * (READING_BYTES + VALUE_BYTES * len(table.metrics)) for table in self.tables)
+        return readings + names + TABLE_BYTES * len(self.tables) + ORIGIN_BYTES * len(self.origins)
 
     def ids(self, table: Table) -> NDArray[np.uint64]:
         """The ids of a table's readings; where the time is not their own, it is no part of the id."""

@@ -27,7 +27,7 @@ from watchkeeper.packs import Pack
 from watchkeeper.ports import Key, Message
 from watchkeeper.records import Alert, Anomaly, DeadLetter, Origin
 from watchkeeper.states import Envelope, States
-from watchkeeper.topology import DEAD_LETTER, RECORDS
+from watchkeeper.topology import DEAD_LETTER, DEVICE_TELEMETRY, RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -131,10 +131,9 @@ class Runner:
             envelopes = self.states.load(sorted({self._shard(item) for item in delivered}))
             read, delivered = delivered, []
             for item in read:
-                fresh = self._fresh(item, envelopes)
+                fresh = self._fresh(item, envelopes, outcome.counts)
                 if fresh is not None:
                     delivered.append(fresh)
-                    outcome.counts["deduplicated"] += _skipped(item, fresh)
             delivered = together(delivered)
         context = self._context({shard: envelope.state for shard, envelope in envelopes.items()})
         if delivered and self.stage.take:
@@ -178,8 +177,11 @@ class Runner:
             return item.record.shard
         return shard_of(item.record.tenant, item.record.device, self.shards)
 
-    def _fresh(self, item: Delivered, envelopes: dict[int, Envelope]) -> Delivered | None:
-        """What is left of a message when everything taken before is skipped; takes note of it."""
+    def _fresh(self, item: Delivered, envelopes: dict[int, Envelope], counts: Counter[str]) -> Delivered | None:
+        """What is left of a message when everything taken before is skipped; takes note of it.
+
+        What ingest, which has no state, has accepted again counts as deduplicated.
+        """
         taken = envelopes[self._shard(item)].taken
         record, here = item.record, msgspec.structs.replace(item.origin, stage="")
         if isinstance(record, Pack):
@@ -187,13 +189,16 @@ class Runner:
         else:
             made_from = () if isinstance(record, RawMessage) or record.origin is None else (record.origin,)
         old = [origin.place <= taken.get(origin.source, (-1, 0)) for origin in (here, *made_from)]
-        if old[0] or (made_from and all(old[1:])):
+        if old[0]:
             return None
         if isinstance(record, Pack):
-            record = record.without(taken).from_origin(item.origin)
+            left = record.without(taken)
+            if any(origin.topic == DEVICE_TELEMETRY.name for origin in record.origins):
+                counts["deduplicated"] += len(record) - len(left)
+            record = left.from_origin(item.origin)
         for origin in (here, *made_from):
             taken[origin.source] = max(origin.place, taken.get(origin.source, (-1, 0)))
-        return Delivered(item.origin, record)
+        return None if made_from and all(old[1:]) else Delivered(item.origin, record)
 
     def _context(self, states: dict[int, Any]) -> Context:
         now = self.clock()
@@ -249,7 +254,9 @@ class Runner:
                 if not put.claim:
                     raise
                 row = self.ports.tables.get_many(put.table.name, [key]).get(key)
-                if row is None or msgspec.json.decode(row.value).get("opened_by") != put.claim:
+                if row is None:
+                    raise  # nobody has it: there was only a collision
+                if msgspec.json.decode(row.value).get("opened_by") != put.claim:
                     lost.add(put)
         return lost
 
@@ -276,13 +283,6 @@ class Runner:
             followup = context.deliver(delivery)
             with self.ports.transaction():
                 self._put_all([followup])
-
-
-def _skipped(item: Delivered, fresh: Delivered) -> int:
-    """Readings that were merged into a pack anew and had been taken before: they were accepted once more, too."""
-    if isinstance(item.record, Pack) and isinstance(fresh.record, Pack):
-        return len(item.record) - len(fresh.record)
-    return 0
 
 
 def decode(topic: Topic, message: Stored) -> Pack | Anomaly | Alert | RawMessage:
@@ -326,7 +326,11 @@ def together(delivered: Sequence[Delivered]) -> list[Delivered]:
 
 
 def _order(emit: Emit) -> tuple[int, str]:
-    """By the message it was made from, then by its own id; what was made from none comes last, as it was said."""
-    if emit.origin is None or isinstance(emit.record, Pack):
+    """By the message it was made from; what was made from none comes last.
+
+    Within a message by whose it is: the edges of one episode stay in the order in which they were said.
+    """
+    record = emit.record
+    if emit.origin is None or isinstance(record, Pack):
         return (2**63, "")
-    return (emit.origin.offset, emit.record.id)
+    return (emit.origin.offset, f"{record.tenant}/{record.device}/{record.detector}")

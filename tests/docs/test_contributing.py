@@ -2,7 +2,9 @@
 
 import importlib.util
 import re
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +105,13 @@ def test_every_make_target_is_described_and_none_that_is_not_there():
 def test_every_folder_of_tests_is_described():
     folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and any(path.rglob("test_*.py"))}
     assert folders <= set(re.findall(r"^\| `tests/(\w+)/`", page(PAGE), re.MULTILINE))
+
+
+def test_the_module_of_the_example_meets_the_rules_of_the_repository(example):
+    ruff = Path(sys.executable).parent / "ruff"
+    name = ["--stdin-filename", "shared/watchkeeper/stages/tally.py", "-"]
+    for command in (["check", "--quiet"], ["format", "--check", "--quiet"]):
+        done = subprocess.run(
+            [ruff, *command, *name], input=example[0].text, text=True, capture_output=True, cwd=ROOT, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr

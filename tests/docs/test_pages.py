@@ -9,15 +9,17 @@ import msgspec
 import pytest
 
 from tests.docs.pages import FENCE, MADE, PAGES, ROOT, blocks, made_part, openapi, page
-from watchkeeper.context import Context
-from watchkeeper.ids import shard_of
+from watchkeeper.describe import as_mermaid
 from watchkeeper.intake import bodies
 from watchkeeper.memory import memory_ports
-from watchkeeper.outcome import Delivered, RawMessage
-from watchkeeper.pipeline import STAGES
+from watchkeeper.outcome import RawMessage
+from watchkeeper.packs import Pack
+from watchkeeper.pipeline import PIPELINE, STAGES
+from watchkeeper.ports import Message
 from watchkeeper.published import Published
-from watchkeeper.stages.ingest import admit, ingest
-from watchkeeper.topology import IOT_DATA_INGESTION
+from watchkeeper.run import Runner
+from watchkeeper.stages.ingest import admit
+from watchkeeper.topology import DEAD_LETTER, DEVICE_TELEMETRY, IOT_DATA_INGESTION, TOPICS
 from watchkeeper_local import cli
 from watchkeeper_local.knowledge import read_bundle
 from watchkeeper_local.settings import HELP, LISTS, Settings, read_settings
@@ -141,9 +143,35 @@ SENDING = re.compile(
 EXAMPLES = [match.groups() for match in SENDING.finditer(page("docs/data-formats.md"))]
 
 
-def context():
+def sent_by_mqtt(body):
+    """The readings and the dead letters that ingest makes of a message of pump-07."""
     ports = memory_ports()
-    return Context(STAGES["ingest"], ports, Published(ports, read_bundle()), {}, NOW, 16)
+    message = Message(0, body, {"device": "pump-07", "tenant": "default", "received": str(NOW)})
+    ports.stream.append(DEVICE_TELEMETRY.name, [message])
+    runner = Runner(STAGES["ingest"], DEVICE_TELEMETRY, ports, Published(ports, read_bundle()), 16, lambda: NOW)
+    runner.take(0, ports.stream.read(DEVICE_TELEMETRY.name, 0, -1, 10))
+    return readings_on(ports, IOT_DATA_INGESTION), ports.stream.read(DEAD_LETTER.name, 0, -1, 100)
+
+
+def sent_by_http(body, form):
+    """The readings that ingest makes of a body, and its receipt."""
+    ports, receipts = memory_ports(), []
+    runner = Runner(STAGES["ingest"], None, ports, Published(ports, read_bundle()), 16, lambda: NOW)
+    message = RawMessage(body, NOW, "default", format=form, request="r")
+
+    def decide(ctx):
+        outcome, made = admit([message], IOT_DATA_INGESTION, ctx)
+        receipts.extend(made)
+        return outcome
+
+    runner.request(decide)
+    return readings_on(ports, IOT_DATA_INGESTION), receipts[0]
+
+
+def readings_on(ports, topic):
+    places = range(ports.stream.partitions(topic.name))
+    stored = [message for place in places for message in ports.stream.read(topic.name, place, -1, 100)]
+    return [reading for message in stored for reading in Pack.decode(message.value).readings()]
 
 
 def test_every_example_of_a_format_is_sent():
@@ -168,21 +196,13 @@ def test_an_example_of_a_format_does_what_the_page_says(example, tmp_path):
         assert len(found) == int(accepted)
         return
     if how == "mqtt":
-        shard = shard_of("default", "pump-07", 16)
-        outcome = ingest(
-            [Delivered("device-telemetry", shard % 4, 0, RawMessage(body, NOW, "default", "pump-07"))], context()
-        )
-        dead = len(outcome.dead)
+        readings, dead = sent_by_mqtt(body)
     else:
-        outcome, (receipt,) = admit(
-            [RawMessage(body, NOW, "default", format=how, request="r")], IOT_DATA_INGESTION, context()
-        )
-        assert not receipt.error
-        assert receipt.accepted == int(accepted)
-        dead = len(receipt.rejected)
-    readings = [reading for emit in outcome.emits for reading in emit.record.readings()]
+        readings, receipt = sent_by_http(body, how)
+        dead = receipt.rejected
+        assert (receipt.error, receipt.accepted) == ("", int(accepted))
     assert len(readings) == int(accepted)
-    assert dead == int(rejected or 0)
+    assert len(dead) == int(rejected or 0)
 
 
 def test_the_limits_on_the_page_are_those_of_the_code():
@@ -196,5 +216,37 @@ def test_the_limits_on_the_page_are_those_of_the_code():
 
 def test_an_unknown_field_is_an_error_as_the_page_says():
     body = b'{"device": "pump-07", "value": {"flow": 1}, "values": {"flow": 1}}'
-    _, (receipt,) = admit([RawMessage(body, NOW, "default", request="r")], IOT_DATA_INGESTION, context())
-    assert (receipt.accepted, len(receipt.rejected)) == (0, 1)
+    readings, receipt = sent_by_http(body, "json")
+    assert (len(readings), receipt.accepted, len(receipt.rejected)) == (0, 0, 1)
+
+
+# --- the picture ----------------------------------------------------------------------------------------------------
+
+NODE = r'\w+(?:\["[^"]+"\]|\(\["[^"]+"\]\)|\[\("[^"]+"\)\]|\{\{"[^"]+"\}\})?'
+LINE = re.compile(rf'{NODE}(?: & {NODE})*(?: (?:-->|-\.->)(?:\|(?:"[^"|]+"|[^"|]+)\|)? {NODE})*')
+RESERVED = {"end", "graph", "flowchart", "subgraph", "style", "class", "classDef", "click", "linkStyle", "default"}
+
+
+def test_the_picture_is_made_of_lines_that_mermaid_understands():
+    head, *lines = as_mermaid(PIPELINE).splitlines()
+    assert head == "flowchart TD"
+    assert [line for line in lines if not LINE.fullmatch(line.strip())] == []
+    assert RESERVED.isdisjoint(
+        word for line in lines for word in re.findall(r"\w+", re.sub(r'"[^"]*"|\|[^|]*\|', "", line))
+    )
+
+
+def test_the_picture_shows_every_stage_topic_and_written_table():
+    text = as_mermaid(PIPELINE)
+    for stage in PIPELINE:
+        assert f'{stage.name}["{stage.name}"]' in text
+        assert [table.name for table in stage.writes if table.name not in text] == []
+    assert [name for name in TOPICS if name not in text] == []
+
+
+def test_the_text_of_the_pipeline_has_a_block_for_every_stage(capsys):
+    assert cli.main(["pipeline"]) == 0
+    said = capsys.readouterr().out
+    assert [line.split()[0] for line in said.splitlines()[2:] if line[0] != " "] == [stage.name for stage in PIPELINE]
+    assert cli.main(["pipeline", "--mermaid"]) == 0
+    assert capsys.readouterr().out == as_mermaid(PIPELINE) + "\n"

@@ -24,6 +24,7 @@ from watchkeeper_local.knowledge import read_bundle
 
 NOW = 1_790_000_000_000
 SHARDS = 16
+NO_READINGS = [b"{", b'{"values": {}}']
 SENT = [
     {"values": {"flow": 1.5}},
     {"device": "pump-07", "ts": NOW, "values": {"flow": 1, "vibration": None}, "tags": {"a": "b", "n": 1}, "site": "x"},
@@ -52,8 +53,8 @@ def travelled():
     shard = shard_of("default", "pump-07", SHARDS)
     headers = {"device": "pump-07", "tenant": "default", "received": str(NOW)}
     sent = [{"ts": NOW + 1000 * i, "values": {"motor_voltage": 400 if i < 3 else 90, "flow": None}} for i in range(20)]
-    sent += [{"values": {}}, {"values": {"flow": 99.0}, "tags": {"line": "A"}, "site": "north"}]
-    bodies = [msgspec.json.encode(sent), b"{"]
+    sent += [{"values": {"flow": 99.0}, "tags": {"line": "A"}, "site": "north"}]
+    bodies = [msgspec.json.encode(sent), *NO_READINGS]
     ports.stream.append("device-telemetry", [Message(shard, body, headers) for body in bodies])
     http = RawMessage(b'{"device": "pump-07", "values": {"flow": 1.5, "other": 2}}', NOW, "default", request="r")
     ingest = Runner(STAGES["ingest"], None, ports, published, SHARDS, lambda: NOW)
@@ -89,9 +90,8 @@ def test_every_schema_is_one(topic):
 def test_what_travels_on_a_topic_fits_its_schema(topic, travelled):
     assert travelled[topic]
     for value in travelled[topic]:
-        if value != b"{":  # what a device sent by mistake
-            errors = validator(topic).iter_errors(json.loads(value))
-            assert {error.message for error in errors} <= {"{} should be non-empty"}, value
+        if value not in NO_READINGS:
+            validator(topic).validate(json.loads(value))
 
 
 def test_a_record_of_another_topic_does_not_fit(travelled):

@@ -142,3 +142,9 @@ def test_two_workers_share_the_partitions_and_together_lose_nothing(up_with):
     status = up.drained()
     assert status["pipeline"]["workers"] == 2
     assert status["readings"]["stored"] == 4_000
+
+
+def test_a_second_one_on_the_same_data_folder_is_refused(up):
+    second = command("up", "--data-dir", str(up.folder / "data"), "--http-port", str(up.http_port + 1))
+    assert second.returncode == 2
+    assert f"in use by another Watchkeeper (process {up.process.pid})" in second.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from tests.simulator.results import Results, metered, results_of, wrong_in
+from tests.simulator.results import Results, results_of, unaccounted, wrong_in
 from tests.simulator.scenario import PARTITIONS, Scenario
 from tests.simulator.world import CALM, World
 from watchkeeper.memory import memory_ports
@@ -29,9 +29,7 @@ def reference(scenario: Scenario) -> Results:
     world = World(in_memory).run(scenario)
     results = results_of(world, told)
     wrong = wrong_in(world, results, told)
-    accepted, accounted = metered(world)
-    if accepted + told.poison != accounted:
-        wrong.append(f"{accepted} accepted and {told.poison} poison, {accounted} accounted for")
+    wrong += unaccounted(world)
     assert not wrong, failure("an undisturbed run", scenario, CALM, wrong)
     return results
 
@@ -44,9 +42,7 @@ def hold(make_ports: PortsFactory, scenario: Scenario, disturbance: Disturbance,
     is_ = results_of(world, told)
     wrong = wrong_in(world, is_, told) + is_.differences(should)
     if transactional:
-        accepted, accounted = metered(world)
-        if accepted + told.poison != accounted:
-            wrong.append(f"{accepted} accepted and {told.poison} poison, {accounted} accounted for")
+        wrong += unaccounted(world)
     assert not wrong, failure("a disturbed run", scenario, disturbance, wrong, world.faults.done)
 
 

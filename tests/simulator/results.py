@@ -22,7 +22,7 @@ from watchkeeper.errors import DecodeError
 from watchkeeper.packs import Pack
 from watchkeeper.records import DEFAULT_TENANT, Alert, Anomaly, DeadLetter, Delivery, DeviceRecord, Episode, Flag, Report
 from watchkeeper.series import query, readings
-from watchkeeper.topology import ALERTS, DEAD_LETTER, DEVICES, EPISODES, OUTBOX, RAG_ERROR_REPORTING, REPORTS
+from watchkeeper.topology import ALERTS, DEAD_LETTER, DEVICES, EPISODES, OUTBOX, RAG_ERROR_REPORTING, REPORTS, TOPICS
 
 if TYPE_CHECKING:
     from tests.simulator.world import World
@@ -130,13 +130,18 @@ def _unsaid(world: World, alert: str, status: str) -> list[str]:
     return [f"{each} of {alert} was never sent" for each in sorted(due - said)]
 
 
-def metered(world: World) -> tuple[float, float]:
-    """Accepted, and all that has become of it; equal where nothing is lost and the meter cannot count twice."""
+def unaccounted(world: World) -> list[str]:
+    """Accepted is stored, dead, deduplicated or shed: where nothing is lost and the meter cannot count twice."""
     totals = world.ports.meter.total("2000-01-01", "2199-01-01")
     sums: Counter[str] = Counter()
     for amounts in totals.values():
         sums.update({name: round(amount) for name, amount in amounts.items()})
-    return sums["accepted"], sums["stored"] + sums["dead"] + sums["deduplicated"] + sums["shed"]
+    inner = {topic.name for topic in TOPICS.values() if topic.carries != "raw"}
+    garbage = sum(letter.topic in inner for letter in dead_letters(world.ports))  # accepted by nobody
+    accounted = sums["stored"] + sums["dead"] - garbage + sums["deduplicated"] + sums["shed"]
+    if sums["accepted"] == accounted:
+        return []
+    return [f"{sums['accepted']} accepted, {accounted} accounted for: {dict(sums)}, {garbage} of the dead were garbage"]
 
 
 def dead_letters(ports: Ports) -> list[DeadLetter]:

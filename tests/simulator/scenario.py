@@ -85,7 +85,6 @@ class Told:
     repeated: int = 0
     dead: int = 0
     shed: int = 0
-    poison: int = 0
 
 
 def at_round(number: float) -> int:
@@ -240,11 +239,9 @@ def _poison(t: _Telling) -> None:
         t.send(number, t.values())
         if on:
             t.garbage(number, topics[number % len(topics)], b'{"type":"pack"' + bytes([number + 1]))
-            t.told.poison += 1
     table = Table.build(("flow", "flow"), [0], [START], [START], [[1.0], [2.0]])
     twice = Pack(t.number % SHARDS, [Device(DEFAULT_TENANT, t.device)], [table])
     t.garbage(t.story.start, RULE_CHECK_OUTPUT.name, twice.encode())
-    t.told.poison += 1
 
 
 def _cheap(t: _Telling) -> None:
@@ -340,7 +337,7 @@ class Scenario:
             told = tell(story, number)
             whole.events += told.events
             whole.stored += told.stored
-            for name in ("repeated", "dead", "shed", "poison"):
+            for name in ("repeated", "dead", "shed"):
                 setattr(whole, name, getattr(whole, name) + getattr(told, name))
         whole.events.sort(key=lambda event: event.at)
         return whole

@@ -53,12 +53,12 @@ def knowledge() -> Bundle:
 
 
 class Writer:
-    """A language model that always says the same of the same."""
+    """A language model that always says the same: what it is shown depends on when it is asked."""
 
     def complete(self, system: str, prompt: str, schema: Mapping[str, object]) -> Completion:
         """See `ports.LanguageModel`."""
-        what = {"what": f"Explained from {len(prompt)} characters.", "causes": ["wear"], "steps": ["look"], "sources": [1]}
-        return Completion(msgspec.json.encode(what).decode(), "writer-1", 10, 5)
+        answer = {"what": "Something wears out.", "causes": ["wear"], "steps": ["look"], "sources": [1]}
+        return Completion(msgspec.json.encode(answer).decode(), "writer-1", 10, 5)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -44,7 +44,7 @@ class Progress:
             return
         self._said = time.monotonic()
         status = fetch(self._url, "/api/status")
-        readings, latency = status["readings"], status["latency_ms"]
+        readings = status["readings"]
         figures = {
             "seconds": f"{min(passed, self._seconds):.0f}/{self._seconds}",
             "accepted": readings["accepted"],
@@ -52,7 +52,6 @@ class Progress:
             "anomalies": status["anomalies"],
             "dead": readings["dead"],
             "deduplicated": readings["deduplicated"],
-            "p95 ms": "" if latency["p95"] is None else f"{latency['p95']:.0f}",
         }
         if self._live is None:
             self._console.print("  ".join(f"{name} {value}" for name, value in figures.items()))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown-anomaly.md"
 DETERMINISTIC = "rules"  # who writes a report until a language model has
+SIGNALS_COUNT = 2  # which metrics moved says more than the words for it
 RANK_OFFSET = 5  # the source's 60 is for rankings of a thousand; here a dozen compete
 SEARCHED = 12  # passages asked for; several may be of one runbook
 CITED = 3
@@ -36,7 +37,8 @@ def look_up(anomaly: Anomaly, library: Library) -> Found:
     named = library.runbook(anomaly.runbook) if anomaly.runbook else None
     by_words = list(dict.fromkeys(hit.passage.file for hit in hits))
     moved = _weights(anomaly) if _strays(anomaly) else {}
-    merged = _merged(by_words, library.by_signals(moved, device_class=anomaly.device_class))
+    by_signals = library.by_signals(moved, device_class=anomaly.device_class)
+    merged = _merged((by_words, 1), (by_signals, SIGNALS_COUNT))
     best = named or next((library.runbook(file) for file in merged), None) or library.runbook(UNKNOWN)
     if best is None:
         return Found(None, ())
@@ -46,11 +48,11 @@ def look_up(anomaly: Anomaly, library: Library) -> Found:
     return Found(best, tuple((own + sorted(others, key=lambda passage: order[passage.file]))[:CITED]))
 
 
-def _merged(*rankings: Sequence[str]) -> list[str]:
+def _merged(*rankings: tuple[Sequence[str], float]) -> list[str]:
     scores: dict[str, float] = {}
-    for ranking in rankings:
+    for ranking, weight in rankings:
         for rank, file in enumerate(ranking):
-            scores[file] = scores.get(file, 0.0) + 1 / (RANK_OFFSET + rank)
+            scores[file] = scores.get(file, 0.0) + weight / (RANK_OFFSET + rank)
     return sorted(scores, key=lambda file: -scores[file])
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from watchkeeper.packs import MAX_PACK_BYTES, Pack, Table
+from watchkeeper.packs import ORIGIN_BYTES, READING_BYTES, ROOM, TABLE_BYTES, VALUE_BYTES, Pack, Table
 from watchkeeper.records import Device, Flag, Origin
 
 if TYPE_CHECKING:
@@ -17,13 +17,6 @@ if TYPE_CHECKING:
     from watchkeeper.intake.bodies import SentReading
 
 Tags = tuple[tuple[str, str], ...]
-
-# The most that things take on the wire, once later stages have added their verdicts.
-READING_BYTES = 84  # indices 6 each (device, origin, tags, rule), times 14 each, flags 4, salt 21, score 7
-VALUE_BYTES = 25  # -1.7976931348623157e+308 and a comma
-TABLE_BYTES = 160  # the names of its columns
-ORIGIN_BYTES = 80
-ROOM = MAX_PACK_BYTES - 16 * 1024  # the rest: the ids of the rules that fire
 
 
 class Placed(NamedTuple):

@@ -221,4 +221,4 @@ def device_fault(device: str) -> str:
     """What is wrong with a device id; empty where nothing is."""
     if NAME.fullmatch(device):
         return ""
-    return f"device {device[:40]!r}: 1 to 128 letters, digits and . _ : @ - are expected, the first no sign"
+    return f"device {device[:40]!r}: 1 to 128 letters, digits and . _ : @ - are expected, and a letter or digit first"

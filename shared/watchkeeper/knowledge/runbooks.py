@@ -89,18 +89,17 @@ class Library(msgspec.Struct, frozen=True, dict=True):
         return tuple(sorted(hits, key=lambda hit: -hit.score)[:limit])
 
     def by_signals(self, shares: Mapping[str, float], *, device_class: str) -> tuple[str, ...]:
-        """Files of the runbooks about these metrics, best first; `shares` says how much each metric stands out.
+        """Files of the runbooks that are about these metrics, best first; `shares` says how much each metric stands out.
 
-        A metric that few runbooks are about says more (inverse document frequency), and so does a runbook about little
-        else.
+        The signal that a runbook names first is what it is about; each one after it counts less. A runbook about little
+        else says more.
         """
-        fitting = [runbook for runbook in self.runbooks if runbook.fits(device_class)]
         scores: dict[str, float] = {}
-        for runbook in fitting:
-            for metric in set(runbook.signals) & set(shares):
-                about_it = sum(metric in other.signals for other in fitting)
-                weight = math.log(1 + len(fitting) / about_it) / math.sqrt(len(runbook.signals))
-                scores[runbook.file] = scores.get(runbook.file, 0.0) + shares[metric] * weight
+        for runbook in self.runbooks:
+            for place, metric in enumerate(runbook.signals):
+                if metric in shares and runbook.fits(device_class):
+                    weight = 1 / (1 + place) / math.sqrt(len(runbook.signals))
+                    scores[runbook.file] = scores.get(runbook.file, 0.0) + shares[metric] * weight
         return tuple(sorted(scores, key=lambda file: -scores[file]))
 
     @cached_property

@@ -107,11 +107,13 @@ def _begin(slot: _Slot, origin: Origin, anomaly: Anomaly, episode: Episode, ctx:
 
 
 def _write(slot: _Slot, outcome: Outcome) -> None:
-    """One conditional put for the episode; what is made of it depends on that put."""
+    """One conditional put for the episode. Refused: somebody wrote it since it was read, and the batch comes again.
+
+    It claims nothing: who has won a claim without writing might leave an older episode than its batch makes.
+    """
     put = None
     if slot.changed and slot.episode is not None:
-        claim = slot.episode.opened_by if slot.version is ABSENT else ""
-        put = Put(EPISODES, *slot.key, slot.episode, slot.version, claim)
+        put = Put(EPISODES, *slot.key, slot.episode, slot.version)
         outcome.puts.append(put)
     if slot.report is not None:
         outcome.puts.append(Put(REPORTS, *slot.key, slot.report, ABSENT, after=put))

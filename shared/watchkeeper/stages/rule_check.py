@@ -93,18 +93,19 @@ def _heard(pack: Pack, table: Table, state: CheckState, ctx: Context) -> Iterato
             state.heard[key] = Heard(who.tenant, who.device, who.site, received, ts, live, [])
             continue
         heard_again = int(table.received[first])
-        for rule in _may_have_said(before, heard_again, ctx):
+        rules = [rule for rule in _rules_of(who.device, ctx) if rule.kind == "no_data"]
+        for rule in _may_have_said(before, heard_again, rules):
             yield _silence(before, rule, "clear", heard_again, ctx), first
+        for rule_id in set(before.silent) - {rule.id for rule in rules}:
+            yield _withdrawn(Withdrawn(before, f"silence:{rule_id}", before.received, heard_again), ctx), first
         before.silent = []
         before.received, before.ts, before.live = max(before.received, received), max(before.ts, ts), live
 
 
-def _may_have_said(before: Heard, received: int, ctx: Context) -> Iterator[Rule]:
-    """The rules by which the device was silent, or may have been called so by a timer that died before it could note it."""
-    profile = ctx.bundle.catalogue.profile(before.device)
-    for rule in ctx.bundle.rules.for_class(profile.class_name):
-        long = rule.kind == "no_data" and before.live and received - before.received >= rule.no_data_ms
-        if long or rule.id in before.silent:
+def _may_have_said(before: Heard, received: int, rules: Sequence[Rule]) -> Iterator[Rule]:
+    """The rules by which the device was silent, or that a timer may have said so of and died before it was noted."""
+    for rule in rules:
+        if rule.id in before.silent or (before.live and received - before.received >= rule.no_data_ms):
             yield rule
 
 

@@ -13,7 +13,8 @@ from watchkeeper.errors import StateError
 def state_of(readings, devices=3):
     state = CLEAN_CODEC.empty()
     for n in range(devices):
-        state.newest[state.slot("default", f"pump-{n}")] = 100 + n
+        slot = state.slot("default", f"pump-{n}")
+        state.newest[slot] = 100 + n
     for first in range(0, readings, 1000):
         ids = np.arange(first, min(first + 1000, readings), dtype=np.uint64)
         state.remember(ids, ids + np.uint64(10**6))

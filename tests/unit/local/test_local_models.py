@@ -79,7 +79,10 @@ def test_a_rollback_puts_the_model_before_in_force(filled, settings):
 
 
 def test_what_cannot_be_done_with_models_is_said(settings, capsys):
-    with pytest.raises(ModelError):
+    with pytest.raises(ConfigError, match="no Watchkeeper has kept data there"):
+        manage_models(settings, "list", "")
+    open_node(settings, durable=False)[0].close()
+    with pytest.raises(ModelError, match="takes to learn from"):
         manage_models(settings, "train", "")
     with pytest.raises(ModelError, match="no model 'm-1'; stored are: none"):
         manage_models(settings, "pin", "m-1")

@@ -34,7 +34,7 @@ def test_lists_are_written_with_commas_in_the_environment_and_as_lists_in_the_fi
         ({}, "workers = ", "settings file"),
         ({}, "workers = 0", "workers"),
         ({}, "http_port = 70000", "http_port"),
-        ({"WATCHKEEPER_MQTT_PORT": "many"}, "", "mqtt_port"),
+        ({"WATCHKEEPER_MQTT_PORT": "many"}, "", "WATCHKEEPER_MQTT_PORT: 'many' does not fit"),
         ({}, 'log_level = "loud"', "loud"),
         ({}, "partitions = 32", "partitions 32 is more than shards 16"),
         ({}, 'host = "0.0.0.0"', "api_keys"),
@@ -43,6 +43,8 @@ def test_lists_are_written_with_commas_in_the_environment_and_as_lists_in_the_fi
         ({}, 'model_url = "http://127.0.0.1:1/v1"', "model_url and model_name go together"),
         ({}, 'mqtt_certificate = "c.pem"\nmqtt_key = "k.pem"', "mqtt_ca"),
         ({}, 'api_keys = ["k1"]', "not name=key"),
+        ({}, 'api_keys = "a=b"', r"wk\.toml: api_keys: does not fit: Expected `array`"),
+        ({"WATCHKEEPER_API_KEYS": ""}, "mqtt_port = 65535", r"wk\.toml: mqtt_port: 65535 does not fit"),
     ],
 )
 def test_what_is_wrong_is_named_with_what_to_do(tmp_path, environment, text, said):

@@ -1,7 +1,5 @@
 """clean: each reading once, late and old ones marked, and impossible values left out."""
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -150,7 +148,7 @@ def test_a_reading_from_the_future_is_quarantined_and_moves_nobodys_clock():
     assert flags(drive) == [0]  # a day in the future would have made it late
 
 
-@pytest.mark.parametrize("value", [-999, -0.1, 300.1, -math.inf, 1e300])
+@pytest.mark.parametrize("value", [-999, -0.1, 300.1, -1e300])
 def test_a_value_out_of_its_range_or_a_sentinel_is_left_out_and_the_rest_of_the_reading_stays(value):
     drive = Drive("clean")
     drive.take(pack_of("pump-1", "flow motor_current other", [(NOW, value, 42, -999)]))

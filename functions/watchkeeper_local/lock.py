@@ -1,0 +1,41 @@
+"""One Watchkeeper to a data folder: two would run the same partitions, and fight over every state."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from typing import TYPE_CHECKING
+
+from watchkeeper.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FILE_NAME = "watchkeeper.lock"
+
+
+@contextlib.contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold the folder. ConfigError: another process holds it, or it cannot be used. Given up when the process ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / FILE_NAME, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        message = f"{folder}: {error.strerror}: choose another --data-dir"
+        raise ConfigError(message) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(handle, 20, 0).decode(errors="replace").strip()
+            message = (
+                f"{folder} is in use by another Watchkeeper (process {holder}); stop it, or choose another --data-dir"
+            )
+            raise ConfigError(message) from error
+        os.truncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
