@@ -78,7 +78,8 @@ class Runner:
             if len(messages) == 1:
                 log.exception("%s: poison at %s/%d", self.stage.name, self._name, partition)
                 dead = self._dead(partition, messages[0], f"{type(error).__name__}: {error}")
-                return self._commit(Outcome(dead=[dead], counts=Counter(dead=1)), {}, ack)
+                counts = Counter(dead=_readings_in(self.topic, messages[0]))
+                return self._commit(Outcome(dead=[dead], counts=counts), {}, ack)
             half = len(messages) // 2
             return self.take(partition, messages[:half]) + self.take(partition, messages[half:], ack)
 
@@ -285,11 +286,24 @@ class Runner:
                 self._put_all([followup])
 
 
+def _readings_in(topic: Topic | None, message: Stored) -> int:
+    """How many readings are lost with a message; what cannot be read is one."""
+    try:
+        record = decode(topic, message) if topic else None
+    except DecodeError:
+        return 1
+    return len(record) if isinstance(record, Pack) else 1
+
+
 def decode(topic: Topic, message: Stored) -> Pack | Anomaly | Alert | RawMessage:
     """The record a message of a topic carries. DecodeError: it is not one."""
     if topic.carries == "raw":
         head = message.headers
-        received = int(head.get("received", "0"))
+        try:
+            received = int(head.get("received", "0"))
+        except ValueError as error:
+            text = f"the header 'received' is {head['received'][:40]!r}; epoch milliseconds are expected"
+            raise DecodeError(text) from error
         return RawMessage(message.value, received, head.get("tenant", "default"), head.get("device", ""))
     if topic.carries == "pack":
         return Pack.decode(message.value)

@@ -36,9 +36,9 @@ class Fault:
 class Faults:
     """The plan, followed point by point. A point is before each call of a port, and after each one that writes."""
 
-    def __init__(self, plan: tuple[Fault, ...] = (), *, transactional: bool = False) -> None:
-        """`transactional`: a rival cannot work inside another's transaction."""
-        self._plan, self._transactional = list(plan), transactional
+    def __init__(self, plan: tuple[Fault, ...] = (), *, transactional: bool = False, at_reads: bool = True) -> None:
+        """`transactional`: a rival cannot work inside another's transaction. `at_reads`: there are points at reads, too."""
+        self._plan, self._transactional, self._at_reads = list(plan), transactional, at_reads
         self._gap = plan[0].gap if plan else 0
         self._away = self._inside = 0
         self.off = False
@@ -92,6 +92,8 @@ class Faults:
     def around(self, where: str, call: Callable[..., Any], *args: Any, **more: Any) -> Any:  # noqa: ANN401
         """A call of a port with its points."""
         name = where.rpartition(".")[2]
+        if name not in WRITES and not self._at_reads:
+            return call(*args, **more)
         self.point(f"before {where}", conditional=name == "put" and (len(args) > 3 or (len(args) > 2 and args[2] is not ANYWAY)))
         answer = call(*args, **more)
         if name in WRITES:

@@ -81,8 +81,8 @@ def results_of(world: World, told: Told) -> Results:
         {device: _finals(ports, device) for device in devices},
         _anomalies(ports),
         {e.id: _plain(e, "seen", "taken", "received") | {"anomaly": _anomaly(e.anomaly)} for e in _rows(ports, EPISODES, Episode)},
-        {report.episode: _plain(report) for report in _rows(ports, REPORTS, Report)},
-        {alert.id: _plain(alert, "sent", "origin", "received", "report") for alert in _rows(ports, ALERTS, Alert)},
+        {report.episode: _report(report) for report in _rows(ports, REPORTS, Report)},
+        {alert.id: _alert(alert) for alert in _rows(ports, ALERTS, Alert)},
         {device.device: _plain(device, "last_seen") for device in _rows(ports, DEVICES, DeviceRecord)},
         {alert.id for alert in world.phone.alerts},
         {row.id for row in outbox if row.state not in {"sent", "superseded"}},
@@ -137,7 +137,7 @@ def unaccounted(world: World) -> list[str]:
     for amounts in totals.values():
         sums.update({name: round(amount) for name, amount in amounts.items()})
     inner = {topic.name for topic in TOPICS.values() if topic.carries != "raw"}
-    garbage = sum(letter.topic in inner for letter in dead_letters(world.ports))  # accepted by nobody
+    garbage = sum(_size(letter) for letter in dead_letters(world.ports) if letter.topic in inner)  # accepted by nobody
     accounted = sums["stored"] + sums["dead"] - garbage + sums["deduplicated"] + sums["shed"]
     if sums["accepted"] == accounted:
         return []
@@ -191,6 +191,18 @@ def _anomalies(ports: Ports) -> dict[str, Any]:
     return found
 
 
+def _report(report: Report) -> dict[str, Any]:
+    """A report; of a model's only that it is there, for what it is shown depends on when it is asked."""
+    by_rules = report.written_by == "rules"
+    return _plain(report) if by_rules else _plain(report, "what", "causes", "steps", "sources")
+
+
+def _alert(alert: Alert) -> dict[str, Any]:
+    """An alert; how many readings stand behind it is final when it ends, before that it is as of the last word."""
+    timing = ("sent", "origin", "received", "report")
+    return _plain(alert, *timing) if alert.status == "resolved" else _plain(alert, *timing, "count")
+
+
 def _anomaly(anomaly: Anomaly | None) -> dict[str, Any]:
     if anomaly is None:
         return {}
@@ -204,6 +216,13 @@ def _rows(ports: Ports, table: TableSpec, kind: Any, partition: str = DEFAULT_TE
 def _plain(record: Any, *left_out: str) -> dict[str, Any]:  # noqa: ANN401
     fields = msgspec.structs.asdict(record)
     return {name: msgspec.to_builtins(value) for name, value in fields.items() if name not in left_out}
+
+
+def _size(letter: DeadLetter) -> int:
+    try:
+        return len(Pack.decode(letter.body))
+    except DecodeError:
+        return 1
 
 
 def _dead(letter: DeadLetter) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 WATCHKEEPER_SIM_EXAMPLES=1000 looks deeper.
 """
 
+import functools
 import os
 import tempfile
 from pathlib import Path
@@ -15,12 +16,12 @@ from tests.simulator.faults import Fault
 from tests.simulator.results import results_of, wrong_in
 from tests.simulator.scenario import PARTITIONS, SHARDS, STORIES, Scenario, Story, tell
 from tests.simulator.strategies import disturbances, scenarios
-from tests.simulator.world import CALM, Disturbance, World
+from tests.simulator.world import Disturbance, World
 from watchkeeper_local.sqlite import open_ports
 
 EXAMPLES = int(os.environ.get("WATCHKEEPER_SIM_EXAMPLES", "40"))
 STORY = Story("dips", start=0, length=20)
-EVENTS = tell(STORY, 1).events[:12]
+EVENTS = tell(STORY, 1).events[:10]
 
 
 class Sqlite:
@@ -68,34 +69,31 @@ def test_over_sqlite_nothing_is_lost_doubled_changed_or_counted_twice(scenario, 
         hold(factory, scenario, disturbance, transactional=True)
 
 
-def points(make_ports, *, transactional=False):
-    """How many points a small undisturbed run has, and what it comes to."""
-    world = World(make_ports, CALM, transactional=transactional).play(EVENTS)
-    return world.faults.points, outcome_of(world)
-
-
-def outcome_of(world):
+def play(make_ports, *faults, **more):
+    """The first two minutes of a story with many episodes, and what they come to."""
+    world = World(make_ports, Disturbance(faults), **more).play(EVENTS)
     told = tell(STORY, 1)
     told.stored = told.stored[: len(EVENTS)]
     results = results_of(world, told)
-    return wrong_in(world, results, told), results
+    wrong = wrong_in(world, results, told) + (results.differences(undisturbed()) if faults else [])
+    assert not wrong, "\n".join([*world.faults.done, *wrong])
+    return world.faults.points, results
 
 
-@pytest.mark.parametrize("kind", ["crash", "rewind", "rival", "outage"])
-def test_a_fault_before_or_after_any_single_effect_changes_nothing(kind):
-    total, (wrong, should) = points(in_memory)
-    assert not wrong
-    for gap in range(0, total, 2 if kind == "crash" else 5):
-        world = World(in_memory, Disturbance((Fault(gap, kind, 3),))).play(EVENTS)
-        wrong, is_ = outcome_of(world)
-        assert not wrong + is_.differences(should), (world.faults.done, wrong, is_.differences(should))
+@functools.cache
+def undisturbed():
+    return play(in_memory)[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "at_reads", "step"), [("crash", False, 3), ("rewind", False, 11), ("rival", True, 13), ("outage", True, 13)]
+)
+def test_a_fault_before_or_after_any_single_effect_changes_nothing(kind, at_reads, step):
+    for gap in range(0, play(in_memory, at_reads=at_reads)[0], step):
+        play(in_memory, Fault(gap, kind, 3), at_reads=at_reads)
 
 
 def test_over_sqlite_a_crash_before_or_after_any_single_effect_changes_nothing():
     with Sqlite() as factory:
-        total, (wrong, should) = points(factory, transactional=True)
-        assert not wrong
-        for gap in range(0, total, 11):
-            world = World(factory, Disturbance((Fault(gap, "crash"),)), transactional=True).play(EVENTS)
-            wrong, is_ = outcome_of(world)
-            assert not wrong + is_.differences(should), (world.faults.done, wrong, is_.differences(should))
+        for gap in range(0, play(factory, transactional=True, at_reads=False)[0], 17):
+            play(factory, Fault(gap, "crash"), transactional=True, at_reads=False)

@@ -7,18 +7,17 @@ from tests.simulator.faults import Fault
 from tests.simulator.scenario import Scenario, Story
 from tests.simulator.world import Disturbance
 from watchkeeper import run
-from watchkeeper.outcome import ANYWAY
 from watchkeeper.run import Runner
 from watchkeeper.states import Envelope, States
 from watchkeeper.worker import Worker
 
 SCENARIO = Scenario((Story("dips", 0, 20), Story("corrected", 2, 10), Story("by http", 4, 6), Story("history", 6, 9)))
 CRASHES = Disturbance(tuple(Fault(97, "crash") for _ in range(40)), cuts=(3,), steps=(2,), copies=3)
-RIVALS = Disturbance(tuple(Fault(61, ("rival", "crash")[n % 3 == 2], 4) for n in range(60)), cuts=(3,), steps=(2,))
+RIVALS = Disturbance(tuple(Fault(61, "rival", 4) for _ in range(40)), cuts=(3,), steps=(2,))
 
 
 def seen(disturbance):
-    with pytest.raises(AssertionError, match="a disturbed run went wrong"):
+    with pytest.raises(AssertionError, match="went wrong|two anomalies"):
         hold(in_memory, SCENARIO, disturbance)
 
 
@@ -55,28 +54,6 @@ def test_it_sees_that_a_batch_is_acknowledged_before_its_effects(monkeypatch):
 
     monkeypatch.setattr(Runner, "take", too_early)
     seen(CRASHES)
-
-
-def test_it_sees_that_an_old_cache_overwrites_what_a_rival_has_written(monkeypatch):
-    save = States.save
-
-    def whatever_is_there(self, changed):
-        for envelope in changed.values():
-            envelope.version = ANYWAY
-        save(self, changed)
-
-    monkeypatch.setattr(States, "load", _without_looking(States.load))
-    monkeypatch.setattr(States, "save", whatever_is_there)
-    seen(RIVALS)
-
-
-def _without_looking(load):
-    def cached(self, shards):
-        missing = [shard for shard in shards if shard not in self.cache]
-        load(self, missing)
-        return {shard: self.cache[shard] for shard in shards}
-
-    return cached
 
 
 def test_it_sees_that_poison_takes_its_neighbours_along(monkeypatch):

@@ -90,13 +90,14 @@ class World:
         disturbance: Disturbance = CALM,
         *,
         transactional: bool = False,
+        at_reads: bool = True,
         stages: Sequence[Stage] = PIPELINE,
     ) -> None:
         """A first worker begins, and a rival that believes to be alone."""
         self.phone = MemoryReceiver(PHONE)
         self.ports = make_ports({PHONE: self.phone}, Writer())
         self.disturbance, self.stages, self.now = disturbance, stages, START
-        self.faults = Faults(disturbance.faults, transactional=transactional)
+        self.faults = Faults(disturbance.faults, transactional=transactional, at_reads=at_reads)
         self.wrapped = self.faults.wrap(self.ports)
         self._cuts = self._steps = 0
         refused = Cutoff(month="2026-03", now=Switches(refuse=(Importance.LOW,)))
@@ -137,7 +138,7 @@ class World:
             self._work(1)
         self._drain()
         self.faults.stop()
-        for _ in range(3):  # until the timers have told what was not told
+        for _ in range(2):  # until the timers have told what was not told
             self.now += 60_000
             self._drain()
         return self

@@ -40,11 +40,15 @@ def opened(anomaly: Anomaly, now: int) -> Episode:
 
 
 def carried_on(episode: Episode, anomaly: Anomaly, now: int) -> Episode:
-    """The episode after one more edge; an edge that it already holds changes nothing."""
+    """The episode after one more edge; an edge that it already holds changes nothing.
+
+    One that began in a backfill and goes on in live readings is live: the edge by which it is opens it for people.
+    """
     if _holds(episode, anomaly):
         return episode
     worst = anomaly if episode.anomaly is None or anomaly.score > episode.anomaly.score else episode.anomaly
     closing = anomaly.phase == "clear"
+    goes_live = episode.backfill and not anomaly.backfill and not closing
     return msgspec.structs.replace(
         episode,
         last=max(episode.last, anomaly.ts),
@@ -53,6 +57,9 @@ def carried_on(episode: Episode, anomaly: Anomaly, now: int) -> Episode:
         severity=max(episode.severity, anomaly.severity),
         closed=anomaly.ts if closing else None,
         closed_because="clear" if closing else "",
+        opened_by=anomaly.id if goes_live else episode.opened_by,
+        backfill=episode.backfill and not goes_live,
+        received=anomaly.received if goes_live else episode.received,
         seen=now,
         anomaly=worst,
         taken=anomaly.origin or episode.taken,

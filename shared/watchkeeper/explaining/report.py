@@ -33,7 +33,8 @@ def look_up(anomaly: Anomaly, library: Library) -> Found:
 
     The two rankings are merged by reciprocal rank (Cormack, Clarke and Büttcher, SIGIR 2009).
     """
-    hits = library.search(query_of(anomaly), device_class=anomaly.device_class, limit=SEARCHED)
+    known = _is_known(anomaly, library)
+    hits = library.search(query_of(anomaly), device_class=anomaly.device_class, limit=SEARCHED) if known else ()
     named = library.runbook(anomaly.runbook) if anomaly.runbook else None
     by_words = list(dict.fromkeys(hit.passage.file for hit in hits))
     moved = _weights(anomaly) if _strays(anomaly) else {}
@@ -46,6 +47,14 @@ def look_up(anomaly: Anomaly, library: Library) -> Found:
     order = {file: rank for rank, file in enumerate(merged)}
     others = [hit.passage for hit in hits if hit.passage.file != best.file]
     return Found(best, tuple((own + sorted(others, key=lambda passage: order[passage.file]))[:CITED]))
+
+
+def _is_known(anomaly: Anomaly, library: Library) -> bool:
+    """Does any runbook speak of what stands out? That it is high or low would fit a runbook about anything."""
+    if anomaly.detector != "model" or not _strays(anomaly):
+        return True
+    names = " ".join(name.replace("_", " ") for name in anomaly.metrics)
+    return bool(library.search(names, device_class=anomaly.device_class, limit=1))
 
 
 def _merged(*rankings: tuple[Sequence[str], float]) -> list[str]:

@@ -89,7 +89,7 @@ class Library(msgspec.Struct, frozen=True, dict=True):
         return tuple(sorted(hits, key=lambda hit: -hit.score)[:limit])
 
     def by_signals(self, shares: Mapping[str, float], *, device_class: str) -> tuple[str, ...]:
-        """Files of the runbooks that are about these metrics, best first; `shares` says how much each metric stands out.
+        """Files of the runbooks that are about these metrics, best first; `shares`: how much each metric stands out.
 
         The signal that a runbook names first is what it is about; each one after it counts less. A runbook about little
         else says more.

@@ -126,9 +126,11 @@ def _merge(before: Alert | None, alert: Alert, now: int) -> Alert:
     if before is None:
         return msgspec.structs.replace(alert, origin=None, sent=now)
     if alert.status == "firing":
-        # The same episode again: only if it had been closed as stale, and has turned out to go on.
-        again = before.status == "resolved" and alert.ts > before.ts
-        return msgspec.structs.replace(before, status="firing", ts=alert.ts, resolved=None) if again else before
+        if before.status == "resolved" and alert.ts > before.ts:  # closed as stale, and has turned out to go on
+            return msgspec.structs.replace(before, status="firing", ts=alert.ts, resolved=None)
+        if before.status == "firing" and alert.pages and not before.pages:  # began in a backfill, and goes on
+            return msgspec.structs.replace(before, pages=True, received=alert.received, sent=now)
+        return before
     over = alert.status == "resolved" or before.status == "resolved"
     return msgspec.structs.replace(
         before,

@@ -84,6 +84,8 @@ def _take(slot: _Slot, origin: Origin, anomaly: Anomaly, ctx: Context) -> None:
         after = carried_on(before, anomaly, ctx.now)
         if anomaly.phase == "clear":
             slot.says.append((origin, _alert(after, "resolved", anomaly.ts)))
+        elif after.opened_by != before.opened_by:
+            _begin(slot, origin, anomaly, after, ctx)
         elif before.closed and not after.closed:
             slot.says.append((origin, _alert(after, "firing", anomaly.ts)))
     slot.changed = slot.changed or after != before

@@ -1,6 +1,7 @@
 """Rules over packs as columns, held against the plain reading of each rule, one reading at a time."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given, settings
@@ -89,7 +90,7 @@ def by_columns(readings, cuts):
     """The same through packs, cut anywhere, with the state going through its bytes in between."""
     state, edges, verdicts = CHECK_CODEC.empty(), [], []
     bounds = sorted({0, len(readings), *(cut for cut in cuts if cut < len(readings))})
-    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, end in pairwise(bounds):
         part = readings[start:end]
         names = list(dict.fromkeys(device for device, *_ in part))
         metrics = ("a", "b", "c")
@@ -108,7 +109,10 @@ def by_columns(readings, cuts):
 
 value = st.none() | st.integers(0, 10).map(float)
 reading = st.tuples(
-    st.sampled_from(list(DEVICES)), st.integers(0, 15_000), st.fixed_dictionaries({"a": value, "b": value}), st.integers(0, 9)
+    st.sampled_from(list(DEVICES)),
+    st.integers(0, 15_000),
+    st.fixed_dictionaries({"a": value, "b": value}),
+    st.integers(0, 9),
 )
 
 
@@ -138,7 +142,13 @@ def test_an_episode_that_goes_on_speaks_up_once_a_minute_and_its_counts_add_up()
     points = [(second * 1000, 9.0) for second in range(200)]
     edges, verdicts = by_columns(series("pump-1", "a", [*points, (200_000, 1.0)]), [70, 130])
     said = [(ts - NOW, edge, count) for _, rule, ts, edge, _, count in edges if rule == "hot"]
-    assert said == [(0, "open", 1), (60_000, "update", 60), (120_000, "update", 60), (180_000, "update", 60), (200_000, "clear", 20)]
+    assert said == [
+        (0, "open", 1),
+        (60_000, "update", 60),
+        (120_000, "update", 60),
+        (180_000, "update", 60),
+        (200_000, "clear", 20),
+    ]
     assert sum(count for *_, count in said) == sum("hot" in ids for ids in verdicts) == 201
 
 

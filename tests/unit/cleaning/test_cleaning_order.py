@@ -13,7 +13,10 @@ from watchkeeper.cleaning.repetition import repetition
 small = st.integers(0, 3)
 
 
-@given(rows=st.lists(st.tuples(small, st.integers(1, 20)), max_size=40), known=st.lists(st.integers(0, 15), min_size=4, max_size=4))
+@given(
+    rows=st.lists(st.tuples(small, st.integers(1, 20)), max_size=40),
+    known=st.lists(st.integers(0, 15), min_size=4, max_size=4),
+)
 def test_the_newest_time_before_each_reading_is_that_of_its_device(rows, known):
     device = np.array([d for d, _ in rows], np.int64)
     ts = np.array([t for _, t in rows], np.int64)
@@ -27,7 +30,10 @@ def test_the_newest_time_before_each_reading_is_that_of_its_device(rows, known):
         newest[d] = max(newest[d], t)
 
 
-@given(rows=st.lists(st.tuples(small, st.none() | st.integers(1, 9)), max_size=30), held=st.dictionaries(small, st.integers(1, 9)))
+@given(
+    rows=st.lists(st.tuples(small, st.none() | st.integers(1, 9)), max_size=30),
+    held=st.dictionaries(small, st.integers(1, 9)),
+)
 def test_a_missing_value_is_the_last_good_one_of_its_device(rows, held):
     slot = np.array([d for d, _ in rows], np.int64)
     column = np.array([math.nan if v is None else v for _, v in rows], np.float64)

@@ -118,7 +118,9 @@ def test_a_message_that_no_pack_can_hold_goes_in_numbered_parts_that_do_not_depe
 
 readings = st.builds(
     placed,
-    st.dictionaries(st.sampled_from("abcdef"), st.none() | st.floats(allow_nan=False, allow_infinity=False), min_size=1),
+    st.dictionaries(
+        st.sampled_from("abcdef"), st.none() | st.floats(allow_nan=False, allow_infinity=False), min_size=1
+    ),
     device=st.sampled_from(["p", "q", "r"]),
     tags=st.dictionaries(st.sampled_from("xyz"), st.sampled_from(["1", "2"]), max_size=2),
     ts=st.none() | st.integers(NOW, NOW + 50),

@@ -162,7 +162,9 @@ def test_ranges_are_those_of_the_devices_class():
     pumps = pack_of("pump-1", "cpu_percent flow", [(NOW, 500, 0), (NOW + 1, 500, 300)])
     hosts = pack_of("host-1", "cpu_percent flow", [(NOW, 500, 900), (NOW + 1, 99, 900)])
     drive.take(joined(pumps, hosts, pack_of("kettle", "cpu_percent flow", [(NOW, 500, 900)])))
-    values = [(r.device, r.values["cpu_percent"], r.values["flow"]) for r in readings_of(drive.came(DATA_PROCESSING_OUTPUT))]
+    values = [
+        (r.device, r.values["cpu_percent"], r.values["flow"]) for r in readings_of(drive.came(DATA_PROCESSING_OUTPUT))
+    ]
     assert values == [
         ("pump-1", 500, 0), ("pump-1", 500, 300), ("host-1", None, 900), ("host-1", 99, 900), ("kettle", 500, 900),
     ]  # fmt: skip

@@ -1,6 +1,7 @@
 """ml_score: a device against its own past; what is said of it; and that nothing depends on how readings are cut."""
 
 import dataclasses
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -49,7 +50,10 @@ def edges(drive):
 
 
 def test_a_device_that_is_not_known_yet_is_warming_and_alerts_nobody_whatever_it_sends():
-    rows = [(NOW + n * SECOND, 120.0 if n % 7 else 9_999.0, 6.2 if n % 5 else -50.0) for n in range(DEFAULT.warm_readings // 2)]
+    rows = [
+        (NOW + n * SECOND, 120.0 if n % 7 else 9_999.0, 6.2 if n % 5 else -50.0)
+        for n in range(DEFAULT.warm_readings // 2)
+    ]
     drive = Drive("ml_score")
     drive.take(pump(rows))
     assert edges(drive) == []
@@ -178,7 +182,9 @@ def test_a_device_that_moves_to_another_site_within_a_pack_is_scored_as_one():
     rows = steady(QUIET)
     drive = Drive("ml_score")
     for start in range(0, QUIET, 20):
-        drive.take(joined(pump(rows[start : start + 10], site="north"), pump(rows[start + 10 : start + 20], site="south")))
+        drive.take(
+            joined(pump(rows[start : start + 10], site="north"), pump(rows[start + 10 : start + 20], site="south"))
+        )
     assert drive.dead() == []
     came = readings_of(drive.came(FINAL_DATA_STORAGE))
     assert len(came) == QUIET
@@ -200,4 +206,4 @@ def test_an_open_episode_speaks_up_once_a_minute_at_most():
     drive.take(*cut(rows, 30))
     times = [anomaly.ts for anomaly in edges(drive)]
     assert len(times) >= 2
-    assert all(b - a >= MINUTE for a, b in zip(times, times[1:], strict=False))
+    assert all(b - a >= MINUTE for a, b in pairwise(times))

@@ -10,7 +10,8 @@ from watchkeeper.topology import RAG_ERROR_REPORTING, RULE_CHECK_OUTPUT
 SILENT = "silence:device.silent"
 ONE_RULE = """applies_to: pump
 rules:
-  - {id: pump.flow-low, metric: flow, below: 80, clear: 95, severity: warning, summary: Flow is low, runbook: pump-pressure-loss.md}
+  - {id: pump.flow-low, metric: flow, below: 80, clear: 95, severity: warning, summary: Flow is low,
+     runbook: pump-pressure-loss.md}
 """
 NO_RULE = "applies_to: pump\nrules: []\n"
 
@@ -43,7 +44,11 @@ def test_an_anomaly_says_what_broke_which_rule_and_where_to_look():
     drive.take(flow((0, 70), (30, 60.5), device="pump-07", site="north"))
     [anomaly] = drive.came(RAG_ERROR_REPORTING)
     assert (anomaly.device, anomaly.site, anomaly.device_class, anomaly.metric) == ("pump-07", "north", "pump", "flow")
-    assert (anomaly.severity, anomaly.summary, anomaly.runbook) == (Severity.WARNING, "Flow is low", "pump-pressure-loss.md")
+    assert (anomaly.severity, anomaly.summary, anomaly.runbook) == (
+        Severity.WARNING,
+        "Flow is low",
+        "pump-pressure-loss.md",
+    )
     assert anomaly.threshold == "below 80 for 30 s"
     view = anomaly.metrics["flow"]
     assert (view.value, view.low, view.high) == (60.5, 80, None)
@@ -57,7 +62,9 @@ def test_outside_fires_on_either_side():
     volts = [(0, 349), (2, 340), (10, 400), (20, 400), (30, 451), (32, 460)]
     drive.take(pack_of("pump-1", "motor_voltage", [(NOW + t * SECOND, v) for t, v in volts]))
     edges = said(drive)
-    assert edges == [("rule:pump.voltage-out-of-band", phase, at) for phase, at in (("open", 2), ("clear", 20), ("open", 32))]
+    assert edges == [
+        ("rule:pump.voltage-out-of-band", phase, at) for phase, at in (("open", 2), ("clear", 20), ("open", 32))
+    ]
 
 
 def test_two_rules_on_one_metric_have_an_episode_each():
@@ -100,7 +107,7 @@ def test_a_backfill_opens_episodes_that_say_so():
     assert anomaly.backfill
 
 
-# --- silence ---------------------------------------------------------------------------------------------------------
+# --- silence --------------------------------------------------------------------------------------------------------
 
 
 def awake(*packs, bundle=None):
@@ -124,7 +131,11 @@ def test_a_live_device_that_is_not_heard_for_as_long_as_the_rule_says_is_silent_
     ticks(drive, 30 * SECOND)
     [anomaly] = drive.came(RAG_ERROR_REPORTING)
     assert (anomaly.detector, anomaly.phase, anomaly.ts, anomaly.severity) == (SILENT, "open", NOW, Severity.CRITICAL)
-    assert (anomaly.threshold, anomaly.runbook, anomaly.received) == ("no data for 300 s", "device-silent.md", drive.now)
+    assert (anomaly.threshold, anomaly.runbook, anomaly.received) == (
+        "no data for 300 s",
+        "device-silent.md",
+        drive.now,
+    )
     ticks(drive, DAY, every=HOUR)
     ticks(drive, 10 * MINUTE)
     assert said(drive) == []
@@ -191,7 +202,7 @@ def test_a_shard_without_devices_costs_its_timer_no_write():
     assert drive.ports.blobs.list("state/") == []
 
 
-# --- rules that come and go --------------------------------------------------------------------------------------------
+# --- rules that come and go -----------------------------------------------------------------------------------------
 
 
 def test_an_episode_of_a_rule_that_is_no_longer_in_force_is_cleared_by_the_timer():
