@@ -34,7 +34,9 @@ def reference(scenario: Scenario) -> Results:
     return results
 
 
-def hold(make_ports: PortsFactory, scenario: Scenario, disturbance: Disturbance, *, transactional: bool = False) -> None:
+def hold(
+    make_ports: PortsFactory, scenario: Scenario, disturbance: Disturbance, *, transactional: bool = False
+) -> None:
     """Fail where a disturbed run comes to something else than the reference; readably."""
     should = reference(scenario)
     world = World(make_ports, disturbance, transactional=transactional).run(scenario)
@@ -46,7 +48,9 @@ def hold(make_ports: PortsFactory, scenario: Scenario, disturbance: Disturbance,
     assert not wrong, failure("a disturbed run", scenario, disturbance, wrong, world.faults.done)
 
 
-def failure(what: str, scenario: Scenario, disturbance: Disturbance, wrong: list[str], done: list[str] | None = None) -> str:
+def failure(
+    what: str, scenario: Scenario, disturbance: Disturbance, wrong: list[str], done: list[str] | None = None
+) -> str:
     """All that is needed to understand it."""
     happened = "\n".join(f"  {each}" for each in done or [])
     lines = "\n".join(f"- {each[:1200]}" for each in wrong[:12])

@@ -24,9 +24,11 @@ class Crash(BaseException):
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """After `gap` points more, a `kind`: the process dies (`rewind`: and its last `size` commits are lost), the ports are
-    away for `size` points, somebody else writes first, or a rival does `size` steps.
-    """  # noqa: D205
+    """After `gap` points more, a `kind`.
+
+    The process dies (`rewind`: and its last `size` commits are lost), the ports are away for `size` points, somebody
+    else writes first, or a rival does `size` steps.
+    """
 
     gap: int
     kind: Kind
@@ -37,7 +39,7 @@ class Faults:
     """The plan, followed point by point. A point is before each call of a port, and after each one that writes."""
 
     def __init__(self, plan: tuple[Fault, ...] = (), *, transactional: bool = False, at_reads: bool = True) -> None:
-        """`transactional`: a rival cannot work inside another's transaction. `at_reads`: there are points at reads, too."""
+        """`transactional`: a rival cannot work inside another's transaction. `at_reads`: points are at reads, too."""
         self._plan, self._transactional, self._at_reads = list(plan), transactional, at_reads
         self._gap = plan[0].gap if plan else 0
         self._away = self._inside = 0
@@ -89,12 +91,15 @@ class Faults:
             self.rewound = fault.size if fault.kind == "rewind" else 0
             raise Crash(where)
 
-    def around(self, where: str, call: Callable[..., Any], *args: Any, **more: Any) -> Any:  # noqa: ANN401
+    def around(self, where: str, call: Callable[..., Any], *args: Any, **more: Any) -> Any:
         """A call of a port with its points."""
         name = where.rpartition(".")[2]
         if name not in WRITES and not self._at_reads:
             return call(*args, **more)
-        self.point(f"before {where}", conditional=name == "put" and (len(args) > 3 or (len(args) > 2 and args[2] is not ANYWAY)))
+        self.point(
+            f"before {where}",
+            conditional=name == "put" and (len(args) > 3 or (len(args) > 2 and args[2] is not ANYWAY)),
+        )
         answer = call(*args, **more)
         if name in WRITES:
             self.point(f"after {where}")
@@ -127,10 +132,10 @@ class Faults:
 
 
 class _Wrapped:
-    def __init__(self, name: str, port: Any, faults: Faults) -> None:  # noqa: ANN401
+    def __init__(self, name: str, port: Any, faults: Faults) -> None:
         self._name, self._port, self._faults = name, port, faults
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+    def __getattr__(self, name: str) -> Any:
         call = getattr(self._port, name)
         return functools.partial(self._faults.around, f"{self._name}.{name}", call)
 
@@ -138,7 +143,7 @@ class _Wrapped:
 class _Rewound(_Wrapped):
     """A stream that may have forgotten the last commits."""
 
-    def __init__(self, port: Any, faults: Faults) -> None:  # noqa: ANN401
+    def __init__(self, port: Any, faults: Faults) -> None:
         super().__init__("stream", port, faults)
 
     def partitions(self, topic: str) -> int:

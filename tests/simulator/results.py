@@ -1,9 +1,9 @@
 """What has become of it all, in a form that two runs can be compared in, and what must be true of every run.
 
-What legitimately differs between runs is left out: when something was processed (`seen`, `sent`, a dead letter's `ts`, and
-`received` of a silence, which is noticed by the clock), where something lay in an inner topic (origins, offsets; more
-copies, other offsets), whether the model's words came before the end of an alert (its report says so), how far behind a device's `last_seen` is (by contract up to a minute), and how often an
-unanswered alert was said again (by the clock).
+What legitimately differs between runs is left out: when something was processed (`seen`, `sent`, a dead letter's `ts`,
+and `received` of a silence, which is noticed by the clock), where something lay in an inner topic (origins, offsets;
+more copies, other offsets), whether the model's words came before the end of an alert (its report says so), how far
+behind a device's `last_seen` is (by contract up to a minute), and how often an unanswered alert was said again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,17 @@ from tests.simulator.scenario import Told, shard
 from tests.simulator.world import PHONE
 from watchkeeper.errors import DecodeError
 from watchkeeper.packs import Pack
-from watchkeeper.records import DEFAULT_TENANT, Alert, Anomaly, DeadLetter, Delivery, DeviceRecord, Episode, Flag, Report
+from watchkeeper.records import (
+    DEFAULT_TENANT,
+    Alert,
+    Anomaly,
+    DeadLetter,
+    Delivery,
+    DeviceRecord,
+    Episode,
+    Flag,
+    Report,
+)
 from watchkeeper.series import query, readings
 from watchkeeper.topology import ALERTS, DEAD_LETTER, DEVICES, EPISODES, OUTBOX, RAG_ERROR_REPORTING, REPORTS, TOPICS
 
@@ -57,14 +67,17 @@ class Results:
             for name in sorted({*mine, *others}):
                 is_, should = mine.get(name), others.get(name)
                 if is_ != should:
-                    found.append(f"{field.name} of {name}:\n    is        {_first(is_, should)}\n    should be {_first(should, is_)}")
+                    found.append(f"{field.name} of {name}:")
+                    found += [f"    is        {_first(is_, should)}", f"    should be {_first(should, is_)}"]
         return found
 
 
-def _first(one: Any, other: Any) -> str:  # noqa: ANN401
+def _first(one: Any, other: Any) -> str:
     """Of two lists of readings, only what differs first."""
     if isinstance(one, list) and isinstance(other, list):
-        place = next((i for i, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other)))
+        place = next(
+            (i for i, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other))
+        )
         return f"{len(one)} readings; at {place}: {one[place : place + 1]}"
     if isinstance(one, dict) and isinstance(other, dict):
         return str({name: value for name, value in one.items() if value != other.get(name)})
@@ -80,7 +93,10 @@ def results_of(world: World, told: Told) -> Results:
         {device: _series(ports, device) for device in devices},
         {device: _finals(ports, device) for device in devices},
         _anomalies(ports),
-        {e.id: _plain(e, "seen", "taken", "received") | {"anomaly": _anomaly(e.anomaly)} for e in _rows(ports, EPISODES, Episode)},
+        {
+            e.id: _plain(e, "seen", "taken", "received") | {"anomaly": _anomaly(e.anomaly)}
+            for e in _rows(ports, EPISODES, Episode)
+        },
         {report.episode: _report(report) for report in _rows(ports, REPORTS, Report)},
         {alert.id: _alert(alert) for alert in _rows(ports, ALERTS, Alert)},
         {device.device: _plain(device, "last_seen") for device in _rows(ports, DEVICES, DeviceRecord)},
@@ -99,7 +115,9 @@ def wrong_in(world: World, results: Results, told: Told) -> list[str]:
     wrong += [f"{item}: stored {stored[item]} times, accepted {n} times" for item, n in own.items() if stored[item] < n]
     extra = Counter(device for device, _ in (stored - own).elements())
     if extra != no_clock:
-        wrong.append(f"beside the readings with a time of their own there are {dict(extra)}, sent were {dict(no_clock)}")
+        wrong.append(
+            f"beside the readings with a time of their own there are {dict(extra)}, sent were {dict(no_clock)}"
+        )
     ids = Counter(letter.id for letter in dead_letters(world.ports))
     contents = {letter.id: (letter.stage, letter.body) for letter in dead_letters(world.ports)}
     if len(contents) < len({(letter.stage, letter.body) for letter in dead_letters(world.ports)}):
@@ -146,7 +164,9 @@ def unaccounted(world: World) -> list[str]:
 
 def dead_letters(ports: Ports) -> list[DeadLetter]:
     """All of them, in their order."""
-    held = [ports.stream.read(DEAD_LETTER.name, p, -1, 99_999) for p in range(ports.stream.partitions(DEAD_LETTER.name))]
+    held = [
+        ports.stream.read(DEAD_LETTER.name, p, -1, 99_999) for p in range(ports.stream.partitions(DEAD_LETTER.name))
+    ]
     return [msgspec.json.decode(message.value, type=DeadLetter) for messages in held for message in messages]
 
 
@@ -209,11 +229,11 @@ def _anomaly(anomaly: Anomaly | None) -> dict[str, Any]:
     return _plain(anomaly, "origin", *(["received"] if anomaly.detector.startswith("silence:") else []))
 
 
-def _rows(ports: Ports, table: TableSpec, kind: Any, partition: str = DEFAULT_TENANT) -> list[Any]:  # noqa: ANN401
+def _rows(ports: Ports, table: TableSpec, kind: Any, partition: str = DEFAULT_TENANT) -> list[Any]:
     return [msgspec.json.decode(row.value, type=kind) for row in ports.tables.query(table.name, partition, limit=9999)]
 
 
-def _plain(record: Any, *left_out: str) -> dict[str, Any]:  # noqa: ANN401
+def _plain(record: Any, *left_out: str) -> dict[str, Any]:
     fields = msgspec.structs.asdict(record)
     return {name: msgspec.to_builtins(value) for name, value in fields.items() if name not in left_out}
 
@@ -235,7 +255,5 @@ def _dead(letter: DeadLetter) -> tuple[str, str]:
         return letter.stage, str([(r.device, r.ts, r.values) for r in pack.readings()])
     if letter.stage == "clean" and not letter.topic:
         reading = msgspec.json.decode(letter.body)
-        return letter.stage, str({name: value for name, value in reading.items() if name not in {"received"}})
+        return letter.stage, str({name: value for name, value in reading.items() if name != "received"})
     return letter.stage, base64.b64encode(letter.body).decode()
-
-

@@ -1,6 +1,6 @@
 """Whatever goes wrong on the way, the outcome is that of a day on which nothing did.
 
-WATCHKEEPER_SIM_EXAMPLES=1000 looks deeper.
+SIMULATOR_EXAMPLES=1000 looks deeper.
 """
 
 import functools
@@ -19,7 +19,7 @@ from tests.simulator.strategies import disturbances, scenarios
 from tests.simulator.world import Disturbance, World
 from watchkeeper_local.sqlite import open_ports
 
-EXAMPLES = int(os.environ.get("WATCHKEEPER_SIM_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("SIMULATOR_EXAMPLES", "40"))
 STORY = Story("dips", start=0, length=20)
 EVENTS = tell(STORY, 1).events[:10]
 
@@ -80,13 +80,23 @@ def play(make_ports, *faults, **more):
     return world.faults.points, results
 
 
+@pytest.mark.xfail(
+    strict=True,
+    reason="a pack holds no order between its tables, so clean cannot say whether a reading is later than one of its "
+    "device in another table of the same pack; the readings' places in the pack would have to travel with them",
+)
+def test_lateness_between_sets_of_metrics_does_not_depend_on_how_the_stream_is_cut():
+    hold(in_memory, Scenario((Story("two sets, late", 11, 8),)), Disturbance(cuts=(1,), steps=(20,)))
+
+
 @functools.cache
 def undisturbed():
     return play(in_memory)[1]
 
 
 @pytest.mark.parametrize(
-    ("kind", "at_reads", "step"), [("crash", False, 3), ("rewind", False, 11), ("rival", True, 13), ("outage", True, 13)]
+    ("kind", "at_reads", "step"),
+    [("crash", False, 3), ("rewind", False, 11), ("rival", True, 13), ("outage", True, 13)],
 )
 def test_a_fault_before_or_after_any_single_effect_changes_nothing(kind, at_reads, step):
     for gap in range(0, play(in_memory, at_reads=at_reads)[0], step):

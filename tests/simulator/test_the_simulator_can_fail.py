@@ -17,7 +17,7 @@ RIVALS = Disturbance(tuple(Fault(61, "rival", 4) for _ in range(40)), cuts=(3,),
 
 
 def seen(disturbance):
-    with pytest.raises(AssertionError, match="went wrong|two anomalies"):
+    with pytest.raises(AssertionError, match=r"went wrong|two anomalies"):
         hold(in_memory, SCENARIO, disturbance)
 
 
@@ -75,4 +75,3 @@ def test_it_sees_that_a_partition_gives_up_after_an_outage(monkeypatch):
 
     monkeypatch.setattr(Worker, "_rest", gives_up)
     seen(Disturbance(tuple(Fault(180, "outage", 3) for _ in range(12)), cuts=(2,), steps=(3,)))
-

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tests.simulator.faults import Crash, Fault, Faults
-from tests.simulator.scenario import ROUND_MS, ROUNDS, SHARDS, START, FromHub, Garbage, Request, Scenario, at_round, shard
+from tests.simulator.scenario import (
+    ROUND_MS,
+    ROUNDS,
+    SHARDS,
+    START,
+    FromHub,
+    Garbage,
+    Request,
+    Scenario,
+    at_round,
+    shard,
+)
 from watchkeeper.errors import Conflict, Unavailable
 from watchkeeper.knowledge.bundle import FOLDERS, Bundle
 from watchkeeper.memory import MemoryReceiver
@@ -63,9 +74,11 @@ class Writer:
 
 @dataclasses.dataclass(frozen=True)
 class Disturbance:
-    """Everything that is not as it should be. `cuts`: messages a worker takes at once, step by step; `steps`: how many
-    steps it does in a round; `copies`: every so-manieth message or request is sent twice, the second time a round later.
-    """  # noqa: D205
+    """Everything that is not as it should be.
+
+    `cuts`: messages a worker takes at once, step by step; `steps`: how many steps it does in a round; `copies`: every
+    so-manieth message or request is sent twice, the second time a round or more later.
+    """
 
     faults: tuple[Fault, ...] = ()
     cuts: tuple[int, ...] = (BATCH,)
@@ -75,7 +88,9 @@ class Disturbance:
     def __str__(self) -> str:
         """For a failing test."""
         faults = [f"  after {f.gap} points: {f.kind} ({f.size})" for f in self.faults]
-        return "\n".join([f"batches of {self.cuts}, steps a round {self.steps}, copies of every {self.copies}th", *faults])
+        return "\n".join(
+            [f"batches of {self.cuts}, steps a round {self.steps}, copies of every {self.copies}th", *faults]
+        )
 
 
 CALM = Disturbance()
@@ -145,7 +160,11 @@ class World:
 
     def _copied(self, events: list[Event]) -> list[Event]:
         every = self.disturbance.copies
-        copies = [e for place, e in enumerate(events) if every and place % every == 0 and not isinstance(e, Garbage) and e.again]
+        copies = [
+            e
+            for place, e in enumerate(events)
+            if every and place % every == 0 and not isinstance(e, Garbage) and e.again
+        ]
         later = [dataclasses.replace(e, at=e.at + ROUND_MS * (1 + place % 3)) for place, e in enumerate(copies)]
         return sorted([*events, *later], key=lambda event: event.at)
 
@@ -169,8 +188,14 @@ class World:
 
     def _deliver_safely(self, event: FromHub) -> None:
         stored = self.ports.stream
-        topic, partition = DEVICE_TELEMETRY.name, shard(event.device) % self.ports.stream.partitions(DEVICE_TELEMETRY.name)
-        if not any((m.value, m.headers["received"]) == (event.body, str(event.at)) for m in stored.read(topic, partition, -1, 9999)):
+        topic, partition = (
+            DEVICE_TELEMETRY.name,
+            shard(event.device) % self.ports.stream.partitions(DEVICE_TELEMETRY.name),
+        )
+        if not any(
+            (m.value, m.headers["received"]) == (event.body, str(event.at))
+            for m in stored.read(topic, partition, -1, 9999)
+        ):
             stored.append(topic, [_message(event)])
 
     def _send(self, event: Event) -> None:
@@ -195,7 +220,9 @@ class World:
         return self.now
 
     def _worker(self, ports: Ports) -> Worker:
-        return Worker(ports, Published(ports, knowledge()), shards=SHARDS, clock=self.clock, lanes=self.stages, timers=self.stages)
+        return Worker(
+            ports, Published(ports, knowledge()), shards=SHARDS, clock=self.clock, lanes=self.stages, timers=self.stages
+        )
 
     def _work(self, steps: int) -> bool:
         """Some steps of a worker, who may die and be replaced; answers whether there is nothing left to do."""

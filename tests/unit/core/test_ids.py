@@ -55,12 +55,16 @@ def test_golden_content_hashes():
 def test_golden_text_ids():
     assert text_id("ingest", "device-telemetry", 3, 17, 0) == "b49b4b74323cfb60"
     assert timed_id(1_772_352_000_000, "a", 1) == "1772352000000-cd85a665880b4301"
-    assert episode_id("default", "pump-1", "rule:pump.bearing-hot", 1_772_352_000_000) == "1772352000000-970dbdd2d2107f61"
+    assert (
+        episode_id("default", "pump-1", "rule:pump.bearing-hot", 1_772_352_000_000) == "1772352000000-970dbdd2d2107f61"
+    )
 
 
 @given(st.lists(st.tuples(*[st.integers(0, U64)] * 3), max_size=20))
 def test_a_column_of_ids_equals_them_one_by_one(rows):
-    hashes, ts, salt = (np.array(column, np.uint64) for column in zip(*rows, strict=True)) if rows else [np.empty(0, np.uint64)] * 3
+    hashes, ts, salt = (
+        (np.array(column, np.uint64) for column in zip(*rows, strict=True)) if rows else [np.empty(0, np.uint64)] * 3
+    )
     assert mix(hashes).tolist() == [mixed(x) for x in hashes.tolist()]
     assert reading_ids(hashes, ts.view(np.int64), salt).tolist() == [mixed(h ^ mixed(t) ^ mixed(s)) for h, t, s in rows]
 

@@ -23,13 +23,22 @@ def tables(draw, devices, origins, tagsets):
     def column(of):
         return draw(st.lists(of, min_size=n, max_size=n))
 
-    rules = draw(st.dictionaries(st.integers(0, n - 1), st.lists(NAMES, min_size=1, max_size=2, unique=True), max_size=2))
+    rules = draw(
+        st.dictionaries(st.integers(0, n - 1), st.lists(NAMES, min_size=1, max_size=2, unique=True), max_size=2)
+    )
     return Table.build(
-        metrics, column(st.integers(0, devices - 1)), column(MOMENTS), column(MOMENTS), [column(VALUES) for _ in metrics],
-        flags=column(st.integers(0, 255)), salt=column(st.integers(0, 2**62)),
-        origin=column(st.integers(-1, origins - 1)), tags=column(st.integers(-1, tagsets - 1)),
-        score=draw(st.sampled_from([[], [0.25] * n])), rules=rules,
-    )  # fmt: skip
+        metrics,
+        column(st.integers(0, devices - 1)),
+        column(MOMENTS),
+        column(MOMENTS),
+        [column(VALUES) for _ in metrics],
+        flags=column(st.integers(0, 255)),
+        salt=column(st.integers(0, 2**62)),
+        origin=column(st.integers(-1, origins - 1)),
+        tags=column(st.integers(-1, tagsets - 1)),
+        score=draw(st.sampled_from([[], [0.25] * n])),
+        rules=rules,
+    )
 
 
 @st.composite
@@ -46,9 +55,15 @@ def plain(pack):
     """A pack as values that compare; NaN equals NaN."""
     columns = ("device", "ts", "received", "flags", "salt", "origin", "tags", "score")
     return (
-        pack.shard, pack.devices, pack.origins, pack.tagsets,
-        [(t.metrics, t.rules, [getattr(t, name).tolist() for name in columns], str(t.values.tolist())) for t in pack.tables],
-    )  # fmt: skip
+        pack.shard,
+        pack.devices,
+        pack.origins,
+        pack.tagsets,
+        [
+            (t.metrics, t.rules, [getattr(t, name).tolist() for name in columns], str(t.values.tolist()))
+            for t in pack.tables
+        ],
+    )
 
 
 @given(packs())
@@ -87,7 +102,10 @@ def readings_of(pack, table):
     ]
 
 
-@given(packs(), st.dictionaries(st.builds("{}:t/{}".format, NAMES, st.integers(0, 2)), st.tuples(st.integers(0, 9), st.just(0))))
+@given(
+    packs(),
+    st.dictionaries(st.builds("{}:t/{}".format, NAMES, st.integers(0, 2)), st.tuples(st.integers(0, 9), st.just(0))),
+)
 def test_without_leaves_what_was_not_taken(pack, taken):
     def is_fresh(at):
         origin = pack.origins[at] if at >= 0 else None
@@ -114,12 +132,29 @@ def test_columns_of_different_lengths_are_refused():
         ({"devices": []}, "points outside"),
         ({"v": 2}, "schema version 2"),
         ({"tables": [{"metrics": ["a"], "device": [0], "ts": [1], "received": [1], "values": [[1, 2]]}]}, "not a pack"),
-        ({"tables": [{"metrics": ["a"], "device": [-1], "ts": [1], "received": [1], "values": [[1]]}]}, "points outside"),
         (
-            {"tables": [{"metrics": ["a"], "device": [0], "ts": [1], "received": [1], "values": [[1]], "rules": [[["r"], [1]]]}]},
+            {"tables": [{"metrics": ["a"], "device": [-1], "ts": [1], "received": [1], "values": [[1]]}]},
+            "points outside",
+        ),
+        (
+            {
+                "tables": [
+                    {
+                        "metrics": ["a"],
+                        "device": [0],
+                        "ts": [1],
+                        "received": [1],
+                        "values": [[1]],
+                        "rules": [[["r"], [1]]],
+                    }
+                ]
+            },
             "outside the table",
         ),
-        ({"tables": [{"metrics": ["a"], "device": [0], "ts": [2**70], "received": [1], "values": [[1]]}]}, "not a pack"),
+        (
+            {"tables": [{"metrics": ["a"], "device": [0], "ts": [2**70], "received": [1], "values": [[1]]}]},
+            "not a pack",
+        ),
         ({"shard": None}, "not a pack"),
     ],
 )
@@ -140,5 +175,11 @@ def test_a_reading_for_people_has_everything_but_its_place():
     table = Table.build(("a", "b"), [0], [5], [7], [[1.0], [None]], flags=[2], tags=[0])
     pack = Pack(0, [Device("acme", "pump", "north")], [table], tagsets=[{"line": "a"}])
     (reading,) = pack.readings()
-    assert (reading.tenant, reading.device, reading.site, reading.ts, reading.received) == ("acme", "pump", "north", 5, 7)
+    assert (reading.tenant, reading.device, reading.site, reading.ts, reading.received) == (
+        "acme",
+        "pump",
+        "north",
+        5,
+        7,
+    )
     assert (reading.values, reading.tags, reading.flags) == ({"a": 1.0, "b": None}, {"line": "a"}, 2)

@@ -40,6 +40,7 @@ def shipped() -> Bundle:
     return Bundle.from_files({str(file.relative_to(KNOWLEDGE)): file.read_text("utf-8") for file in files})
 
 
+@functools.cache
 def changed(**files: str | None) -> Bundle:
     """The shipped bundle with files replaced or (None) taken out; `rules__pump` stands for rules/pump.yaml."""
     held = dict(shipped().files)
@@ -87,14 +88,6 @@ class Drive:
         counts = self.runner.take(0, messages)
         self._taken = messages[-1].offset if messages else self._taken
         return counts
-
-    def take_one_by_one(self, *records: object) -> None:
-        for record in records:
-            self.take(record)
-
-    def again(self, *records: object) -> Counter[str]:
-        """The same messages once more, at new places: what a producer does that does not know that it has arrived."""
-        return self.take(*records)
 
     def tick(self, after: int = 0) -> Counter[str]:
         """The stage's timer, `after` ms from now."""

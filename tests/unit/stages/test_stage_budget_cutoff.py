@@ -145,6 +145,7 @@ def test_what_was_switched_off_is_restored_exactly_and_the_alert_ends(world, how
     world.step()
     assert (world.cutoff.level, world.cutoff.now, world.cutoff.before) == ("ok", Switches(), None)
     assert world.said == [("firing", Severity.EMERGENCY), ("resolved", Severity.EMERGENCY)]
+    assert world.receiver.alerts[1].resolved == world.cutoff.since
     world.step()
     assert len(world.said) == 2
 

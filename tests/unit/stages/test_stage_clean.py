@@ -59,8 +59,7 @@ def test_a_reading_that_is_sent_again_is_taken_once(how):
     assert out(drive) == [(0, 1), (1, 2)]
 
 
-def test_the_same_reading_over_the_other_way_in_is_known_by_its_own_memory_of_that_way():
-    """Each way in has a state of its own: what is sent over both is taken on both, which is why a client uses one."""
+def test_each_way_in_remembers_for_itself_so_a_client_that_tries_again_uses_the_same():
     ports = Drive("clean").ports
     drives = [Drive("clean", ports), Drive("clean", ports, topic=BATCH_DATA_INGESTION)]
     assert [drive.take(flow((0, 1)))["deduplicated"] for drive in drives] == [0, 0]

@@ -32,11 +32,11 @@ def pump(rows, device="pump-1", **more):
     return pack_of(device, METRICS, rows, **more)
 
 
-def fault():
-    """A quiet time, a step in the flow, and quiet again for long enough to clear."""
+def fault(step=(-30.0, 0.0)):
+    """A quiet time, a step (in the flow), and quiet again for long enough to clear."""
     return [
         *steady(QUIET),
-        *steady(STEP, seed=2, start=QUIET, offset=(-30.0, 0.0)),
+        *steady(STEP, seed=2, start=QUIET, offset=step),
         *steady(400, seed=3, start=QUIET + STEP),
     ]
 
@@ -141,9 +141,10 @@ def test_however_the_stream_is_cut_into_batches_the_same_comes_out(cuts):
     assert outcome(parts) == outcome(whole)
 
 
-def test_metrics_that_travel_apart_are_scored_in_the_order_of_their_times_and_travel_on_apart():
+@pytest.mark.parametrize(("step", "metric"), [((-30.0, 0.0), "flow"), ((0.0, -2.0), "discharge_pressure")])
+def test_metrics_that_travel_apart_are_scored_in_the_order_of_their_times_and_travel_on_apart(step, metric):
     """Each pack holds a stretch of the flow and then the same stretch of the pressure."""
-    rows = fault()
+    rows = fault(step)
     packs = []
     for start in range(0, len(rows), 20):
         part = rows[start : start + 20]
@@ -162,9 +163,14 @@ def test_metrics_that_travel_apart_are_scored_in_the_order_of_their_times_and_tr
             assert len(new.score) == len(new)
     said = edges(drive)
     assert [a.phase for a in said if a.phase != "update"] == ["open", "clear"]
-    assert {a.metric for a in said if a.phase == "open"} == {"flow"}
-    scores = {m: max(t.score.max() for p in came for t in p.tables if t.metrics == (m,)) for m in ("flow",)}
-    assert scores["flow"] >= 0.5
+    opened, cleared = said[0], said[-1]
+    assert opened.metric == metric
+    for table in (table for pack in came for table in pack.tables):
+        for ts, flags, score in zip(table.ts.tolist(), table.flags.tolist(), table.score.tolist(), strict=True):
+            if ts not in (opened.ts, cleared.ts):
+                assert bool(flags & Flag.ANOMALOUS) == (opened.ts < ts < cleared.ts)
+            if table.metrics == (metric,) and opened.ts < ts < NOW + (QUIET + STEP) * SECOND:
+                assert score >= 0.5
 
 
 def test_many_metrics_that_each_travel_alone_do_not_blow_a_pack_up():
