@@ -48,13 +48,11 @@ ANYWAY: Final = Any_()
 ABSENT: Final = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Put:
     """A record to write. `expect`: ANYWAY, ABSENT (must not be there), or the version it must have.
 
-    A refused put is no failure if `claim` is set and the stored record holds the same claim (`opened_by`): the claimant
-    has won before. Otherwise, with `claim`, it has lost: what depends on the put is not done. Without `claim` it is a
-    Conflict, and the batch comes again.
+    A refused put is a Conflict: nothing that comes after it is done, and the batch comes again and reads anew.
     """
 
     table: TableSpec
@@ -62,8 +60,6 @@ class Put:
     sort: str
     record: msgspec.Struct
     expect: str | Any_ | None = ANYWAY
-    claim: str = ""
-    after: Put | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,15 +75,13 @@ class Emit:
     """A record to append to a topic.
 
     `origin` is that of what it was made from, for a record that can have one of its own (None: a timer or a request;
-    a pack's readings bring theirs): `run` numbers those of one origin and stamps them. With `after` it is emitted only
-    if that put was won.
+    a pack's readings bring theirs): `run` numbers those of one origin and stamps them.
     """
 
     topic: Topic
     shard: int
     record: Pack | Anomaly | Alert
     origin: Origin | None = None
-    after: Put | None = None
 
 
 @dataclasses.dataclass(slots=True)

@@ -194,7 +194,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     device: str
     device_class: str
     detector: str
-    opened_by: str  # id of the opening anomaly: who holds the claim
+    opened_by: str  # id of the opening anomaly: who finds its own here has opened it before
     opened: int
     last: int
     severity: Severity

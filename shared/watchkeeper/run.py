@@ -219,9 +219,8 @@ class Runner:
         with self.ports.transaction():
             for blob in outcome.blobs:
                 self.ports.blobs.put(blob.key, blob.data)
-            lost = self._put_all(outcome.puts)
-            emitted = [emit for emit in outcome.emits if emit.after is None or emit.after not in lost]
-            outcome.counts["bytes_out"] += self._emit_all(emitted)
+            self._put_all(outcome.puts)
+            outcome.counts["bytes_out"] += self._emit_all(outcome.emits)
             if outcome.dead:
                 messages = [Message(0, msgspec.json.encode(letter)) for letter in outcome.dead]
                 self.ports.stream.append(DEAD_LETTER.name, messages)
@@ -238,28 +237,13 @@ class Runner:
         day = datetime.fromtimestamp(self.clock() / 1000, UTC).date().isoformat()
         self.ports.meter.add(day, self.stage.name, amounts)
 
-    def _put_all(self, puts: Sequence[Put]) -> set[Put]:
-        """Write the puts; answers those that were lost to another claimant."""
-        lost: set[Put] = set()
+    def _put_all(self, puts: Sequence[Put]) -> None:
         for put in puts:
             if put.table not in self.stage.writes:
                 message = f"{self.stage.name} writes table {put.table.name!r}, which its row does not declare"
                 raise Undeclared(message)
-            if put.after in lost:
-                lost.add(put)
-                continue
-            key = Key(put.partition, put.sort)
-            try:
-                self.ports.tables.put(put.table.name, key, msgspec.json.encode(put.record), put.expect)
-            except Conflict:
-                if not put.claim:
-                    raise
-                row = self.ports.tables.get_many(put.table.name, [key]).get(key)
-                if row is None:
-                    raise  # nobody has it: there was only a collision
-                if msgspec.json.decode(row.value).get("opened_by") != put.claim:
-                    lost.add(put)
-        return lost
+            value = msgspec.json.encode(put.record)
+            self.ports.tables.put(put.table.name, Key(put.partition, put.sort), value, put.expect)
 
     def _emit_all(self, emits: Sequence[Emit]) -> int:
         """Append what is emitted, topic by topic; what is made from messages in their order, however they were cut."""

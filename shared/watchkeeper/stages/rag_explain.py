@@ -109,17 +109,12 @@ def _begin(slot: _Slot, origin: Origin, anomaly: Anomaly, episode: Episode, ctx:
 
 
 def _write(slot: _Slot, outcome: Outcome) -> None:
-    """One conditional put for the episode. Refused: somebody wrote it since it was read, and the batch comes again.
-
-    It claims nothing: who has won a claim without writing might leave an older episode than its batch makes.
-    """
-    put = None
+    """One conditional put for the episode. Refused: somebody wrote it since it was read, and the batch comes again."""
     if slot.changed and slot.episode is not None:
-        put = Put(EPISODES, *slot.key, slot.episode, slot.version)
-        outcome.puts.append(put)
+        outcome.puts.append(Put(EPISODES, *slot.key, slot.episode, slot.version))
     if slot.report is not None:
-        outcome.puts.append(Put(REPORTS, *slot.key, slot.report, ABSENT, after=put))
-    outcome.emits += [Emit(DASHBOARD_ALERTS, 0, alert, origin, put) for origin, alert in slot.says]
+        outcome.puts.append(Put(REPORTS, *slot.key, slot.report, ABSENT))
+    outcome.emits += [Emit(DASHBOARD_ALERTS, 0, alert, origin) for origin, alert in slot.says]
 
 
 def _close_stale(state: ExplainState, ctx: Context, outcome: Outcome) -> bool:
@@ -129,9 +124,8 @@ def _close_stale(state: ExplainState, ctx: Context, outcome: Outcome) -> bool:
         if episode.detector.startswith(LASTING):
             continue
         closed = episode if episode.closed else gone_stale(episode)
-        put = Put(EPISODES, *key, closed, version)
-        outcome.puts.append(put)
-        outcome.emits.append(Emit(DASHBOARD_ALERTS, 0, _alert(closed, "resolved", closed.last), after=put))
+        outcome.puts.append(Put(EPISODES, *key, closed, version))
+        outcome.emits.append(Emit(DASHBOARD_ALERTS, 0, _alert(closed, "resolved", closed.last)))
     for name in stale:
         del state.open[name]
     return bool(stale)

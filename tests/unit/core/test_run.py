@@ -232,14 +232,13 @@ def test_a_crash_leaves_no_trace_in_the_cache():
     assert bench.state().readings == 1
 
 
-def claims(expect, claim, before=None):
-    """A stage that puts an episode, a second row after it, and an alert after it."""
+def conditional(expect, before=None):
+    """A stage that puts an episode on a condition, and then a row and an alert."""
 
     def take(batch, ctx):
-        put = Put(EPISODES, "default", "e-1", episode(claim or "x-1", summary="mine"), expect, claim)
-        after = Put(ALERTS, "default", "a-1", ALERT, after=put)
-        last = Put(ALERTS, "default", "a-2", ALERT, after=after)
-        return Outcome(puts=[put, after, last], emits=[Emit(DASHBOARD_ALERTS, 0, ALERT, batch[0].origin, put)])
+        put = Put(EPISODES, "default", "e-1", episode("x-1", summary="mine"), expect)
+        told = Put(ALERTS, "default", "a-1", ALERT)
+        return Outcome(puts=[put, told], emits=[Emit(DASHBOARD_ALERTS, 0, ALERT, batch[0].origin)])
 
     bench = Bench(stage(take, emits=(DASHBOARD_ALERTS,), writes=(EPISODES, ALERTS)))
     if before:
@@ -254,32 +253,20 @@ def held(bench):
     return msgspec.json.decode(row.value)["summary"], len(alerts), len(bench.read(DASHBOARD_ALERTS))
 
 
-def test_who_claims_what_nobody_has_wins():
-    bench = claims(ABSENT, "x-1")
+def test_a_condition_that_holds_lets_all_effects_through():
+    bench = conditional(ABSENT)
     bench.take()
-    assert held(bench) == ("mine", 2, 1)
+    assert held(bench) == ("mine", 1, 1)
 
 
-def test_who_finds_another_claim_has_lost_and_does_nothing_that_depends_on_it():
-    bench = claims(ABSENT, "x-2", before=episode("x-1", summary="theirs"))
-    bench.take()
-    assert held(bench) == ("theirs", 0, 0)
-
-
-def test_who_finds_its_own_claim_has_won_before_and_does_the_rest_again():
-    bench = claims(ABSENT, "x-1", before=episode("x-1", summary="mine of before"))
-    bench.take()
-    assert held(bench) == ("mine of before", 2, 1)
-
-
-def test_a_condition_without_a_claim_brings_the_batch_again():
-    bench = claims(ABSENT, "", before=episode("x-1", summary="theirs"))
+def test_a_condition_that_does_not_hold_stops_what_comes_after_it_and_brings_the_batch_again():
+    bench = conditional(ABSENT, before=episode("x-1", summary="theirs"))
     with pytest.raises(Conflict):
         bench.take()
     assert held(bench) == ("theirs", 0, 0)
 
 
-def test_a_claim_that_collides_where_nobody_is_comes_again(monkeypatch):
+def test_a_collision_that_passes_is_nobodys_loss(monkeypatch):
     put, collisions = MemoryTables.put, ["once"]
 
     def collides(self, *row):
@@ -288,9 +275,9 @@ def test_a_claim_that_collides_where_nobody_is_comes_again(monkeypatch):
         return put(self, *row)
 
     monkeypatch.setattr(MemoryTables, "put", collides)
-    bench = claims(ABSENT, "x-1")
+    bench = conditional(ABSENT)
     bench.take()
-    assert held(bench) == ("mine", 2, 1)
+    assert held(bench) == ("mine", 1, 1)
 
 
 def alerts_of(*names):
