@@ -80,11 +80,6 @@ def play(make_ports, *faults, **more):
     return world.faults.points, results
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a pack holds no order between its tables, so clean cannot say whether a reading is later than one of its "
-    "device in another table of the same pack; the readings' places in the pack would have to travel with them",
-)
 def test_lateness_between_sets_of_metrics_does_not_depend_on_how_the_stream_is_cut():
     hold(in_memory, Scenario((Story("two sets, late", 11, 8),)), Disturbance(cuts=(1,), steps=(20,)))
 

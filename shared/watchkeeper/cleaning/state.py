@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.errors import StateError
+from watchkeeper.ids import text_id
 
 VERSION = 1
 RING = 4096  # readings a shard remembers: a client that tries again within these is noticed
@@ -30,9 +32,10 @@ _decoder = msgspec.msgpack.Decoder(_Wire)
 
 @dataclasses.dataclass(slots=True)
 class CleanState:
-    """State of one shard. `newest` is epoch ms by device slot (0: none yet); ids and contents form a ring.
+    """State of one shard. `newest` is epoch ms by slot (0: none yet); ids and contents form a ring.
 
-    `last_values` has, by metric and device slot, the last good value of metrics that are filled.
+    A slot is a device's readings of one set of metrics: what a device sends in several sets is in no order between
+    them once it is in a pack. `last_values` has, by metric and slot, the last good value of metrics that are filled.
     """
 
     slots: dict[str, int]
@@ -42,9 +45,9 @@ class CleanState:
     contents: NDArray[np.uint64]
     written: int = 0
 
-    def slot(self, tenant: str, device: str) -> int:
-        """The device's place in the arrays; a new one if it was never seen."""
-        key = f"{tenant}\0{device}"
+    def slot(self, tenant: str, device: str, metrics: tuple[str, ...]) -> int:
+        """The place in the arrays of a device's readings of these metrics; a new one if they were never seen."""
+        key = _slot_id(tenant, device, metrics)
         found = self.slots.get(key)
         if found is None:
             found = self.slots[key] = len(self.slots)
@@ -63,6 +66,11 @@ class CleanState:
         """Ids and contents of the readings in the ring, in no particular order."""
         held = min(self.written, RING)
         return self.ids[:held], self.contents[:held]
+
+
+@functools.lru_cache(maxsize=65_536)
+def _slot_id(tenant: str, device: str, metrics: tuple[str, ...]) -> str:
+    return text_id(tenant, device, *sorted(metrics))
 
 
 class _Codec:

@@ -39,11 +39,7 @@ def clean(batch: Sequence[Delivered], ctx: Context) -> Outcome:
             continue
         pack, state = item.record, ctx.states[item.record.shard]
         profiles = [ctx.bundle.catalogue.profile(who.device) for who in pack.devices]
-        slots = np.array([state.slot(who.tenant, who.device) for who in pack.devices], np.int64)
-        newest = state.newest.copy() if len(pack.tables) > 1 else state.newest
-        cleaning = [_Cleaning(pack, table, state, slots, newest, profiles, outcome, ctx) for table in pack.tables]
-        tables = [each.run() for each in cleaning]
-        cleaned = pack.with_tables(tables)
+        cleaned = pack.with_tables([_Cleaning(pack, t, state, profiles, outcome, ctx).run() for t in pack.tables])
         outcome.counts["clean"] += len(cleaned)
         if len(cleaned):
             outcome.emits.append(Emit(DATA_PROCESSING_OUTPUT, pack.shard, cleaned))
@@ -52,27 +48,26 @@ def clean(batch: Sequence[Delivered], ctx: Context) -> Outcome:
 
 @dataclasses.dataclass(slots=True)
 class _Cleaning:
-    """One table on its way through clean. `slots` has the place of each device of the pack in the state.
-
-    `newest` is as it was before the pack: what a pack holds in several tables came interleaved, so no reading is late
-    because another table was looked at first.
-    """
+    """One table on its way through clean."""
 
     pack: Pack
     table: Table
     state: CleanState
-    slots: Ints
-    newest: Ints
     profiles: Sequence[DeviceProfile]
     outcome: Outcome
     ctx: Context
 
     def run(self) -> Table:
         self._quarantine()
-        slot = self.slots[self.table.device]
+        metrics, devices = self.table.metrics, np.unique(self.table.device).tolist()
+        slots = np.zeros(len(self.pack.devices), np.int64)
+        for device in devices:
+            who = self.pack.devices[device]
+            slots[device] = self.state.slot(who.tenant, who.device, metrics)
+        slot = slots[self.table.device]
         order = order_of(slot, self.table.ts, self.state.newest)
         keep = self._take_once(order)
-        self._mark(order if self.newest is self.state.newest else order_of(slot, self.table.ts, self.newest))
+        self._mark(order)
         self._gaps(order, keep)
         np.maximum.at(self.state.newest, slot[keep], self.table.ts[keep])
         self.table = self.table.select(keep)

@@ -13,7 +13,7 @@ from watchkeeper.errors import StateError
 def state_of(readings, devices=3):
     state = CLEAN_CODEC.empty()
     for n in range(devices):
-        slot = state.slot("default", f"pump-{n}")
+        slot = state.slot("default", f"pump-{n}", ("flow",))
         state.newest[slot] = 100 + n
     for first in range(0, readings, 1000):
         ids = np.arange(first, min(first + 1000, readings), dtype=np.uint64)
@@ -40,10 +40,10 @@ def test_what_is_remembered_comes_back_and_goes_on_the_same(readings):
 
 def test_devices_keep_their_places_however_many_there_are():
     state = state_of(0, devices=0)
-    places = [state.slot("default", f"pump-{n}") for n in range(100)]
+    places = [state.slot("default", f"pump-{n}", ("flow",)) for n in range(100)]
     assert places == list(range(100))
-    assert [state.slot("default", f"pump-{n}") for n in range(100)] == places
-    assert state.slot("other", "pump-0") == 100
+    assert [state.slot("default", f"pump-{n}", ("flow",)) for n in range(100)] == places
+    assert state.slot("other", "pump-0", ("flow",)) == 100
     assert len(state.newest) > 100
 
 

@@ -170,7 +170,7 @@ def records() -> dict[str, msgspec.Struct]:
 def states() -> dict[str, object]:
     """A state of each stage that keeps one."""
     clean = CLEAN_CODEC.empty()
-    clean.newest[clean.slot("acme", "pump-1")] = TS
+    clean.newest[clean.slot("acme", "pump-1", ("flow",))] = TS
     clean.last_values = {"flow": {0: 1.5}}
     clean.remember(np.array([1, 2**63], np.uint64), np.array([3, 4], np.uint64))
     heard = {"acme\0pump-1": Heard("acme", "pump-1", "north", TS, TS - 5, live=True, silent=["device.silent"])}
