@@ -166,7 +166,7 @@ class Source(msgspec.Struct, frozen=True):
     quote: str = ""
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The explanation of an episode. `written_by` is `rules` (deterministic) or the name of a language model."""
 
     episode: str
