@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from watchkeeper.outcome import Delivered
 from watchkeeper.packs import ROOM, Ints, Pack, Table
 
 if TYPE_CHECKING:
@@ -91,3 +92,20 @@ def concatenated(tables: Sequence[Table]) -> Table:
 def _with_none(places: list[int]) -> Ints:
     """New places of old indices; the last stands for −1, none."""
     return np.array([*places, -1], np.int64)
+
+
+def together(delivered: Sequence[Delivered]) -> list[Delivered]:
+    """The same, with packs of a shard taken together where that changes nothing; the others as they are."""
+    result: list[Delivered] = []
+    groups: dict[int, tuple[Origin, Group]] = {}
+    for item in delivered:
+        if not isinstance(item.record, Pack):
+            result.append(item)
+            continue
+        origin, group = groups.get(item.record.shard, (item.origin, Group()))
+        if not group.add(item.record):
+            result.append(Delivered(origin, join(group.packs)))
+            origin, group = item.origin, Group()
+            group.add(item.record)
+        groups[item.record.shard] = (origin, group)
+    return result + [Delivered(origin, join(group.packs)) for origin, group in groups.values()]

@@ -21,13 +21,14 @@ import msgspec
 from watchkeeper.context import Context
 from watchkeeper.errors import Conflict, DecodeError, StateError, Unavailable, Undeclared
 from watchkeeper.ids import shard_of, text_id
-from watchkeeper.merging import Group, join
+from watchkeeper.merging import together
 from watchkeeper.outcome import Delivered, Outcome, RawMessage
 from watchkeeper.packs import Pack
 from watchkeeper.ports import Key, Message
-from watchkeeper.records import Alert, Anomaly, DeadLetter, Origin
+from watchkeeper.records import DeadLetter, Origin
 from watchkeeper.states import Envelope, States
-from watchkeeper.topology import DEAD_LETTER, DEVICE_TELEMETRY, RECORDS
+from watchkeeper.topology import DEAD_LETTER, DEVICE_TELEMETRY
+from watchkeeper.wire import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -277,50 +278,6 @@ def _readings_in(topic: Topic | None, message: Stored) -> int:
     except DecodeError:
         return 1
     return len(record) if isinstance(record, Pack) else 1
-
-
-def decode(topic: Topic, message: Stored) -> Pack | Anomaly | Alert | RawMessage:
-    """The record a message of a topic carries. DecodeError: it is not one."""
-    if topic.carries == "raw":
-        head = message.headers
-        try:
-            received = int(head.get("received", "0"))
-        except ValueError as error:
-            text = f"the header 'received' is {head['received'][:40]!r}; epoch milliseconds are expected"
-            raise DecodeError(text) from error
-        return RawMessage(message.value, received, head.get("tenant", "default"), head.get("device", ""))
-    if topic.carries == "pack":
-        return Pack.decode(message.value)
-    try:
-        return _decoders[topic.carries].decode(message.value)  # type: ignore[return-value]
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        text = f"not a record of {topic.name}: {error}"
-        raise DecodeError(text) from error
-
-
-def encode(record: Pack | Anomaly | Alert) -> bytes:
-    """The bytes a record travels as."""
-    return record.encode() if isinstance(record, Pack) else msgspec.json.encode(record)
-
-
-_decoders = {carries: msgspec.json.Decoder(kind) for carries, kind in RECORDS.items() if kind is not Pack}
-
-
-def together(delivered: Sequence[Delivered]) -> list[Delivered]:
-    """The same, with packs of a shard taken together where that changes nothing; the others as they are."""
-    result: list[Delivered] = []
-    groups: dict[int, tuple[Origin, Group]] = {}
-    for item in delivered:
-        if not isinstance(item.record, Pack):
-            result.append(item)
-            continue
-        origin, group = groups.get(item.record.shard, (item.origin, Group()))
-        if not group.add(item.record):
-            result.append(Delivered(origin, join(group.packs)))
-            origin, group = item.origin, Group()
-            group.add(item.record)
-        groups[item.record.shard] = (origin, group)
-    return result + [Delivered(origin, join(group.packs)) for origin, group in groups.values()]
 
 
 def _order(emit: Emit) -> tuple[int, str]:

@@ -17,7 +17,6 @@ from watchkeeper.knowledge.bundle import Bundle
 from watchkeeper.outcome import RawMessage
 from watchkeeper.pipeline import STAGES
 from watchkeeper.ports import Stored
-from watchkeeper.run import decode
 from watchkeeper.stages.ingest import admit
 from watchkeeper.states import read_envelope
 from watchkeeper.topology import (
@@ -27,6 +26,7 @@ from watchkeeper.topology import (
     RAG_ERROR_REPORTING,
     RULE_CHECK_OUTPUT,
 )
+from watchkeeper.wire import decode
 
 GOLDEN = files()
 BODIES = {

@@ -13,7 +13,6 @@ from watchkeeper.outcome import ABSENT, BlobPut, Emit, Outcome, Put
 from watchkeeper.packs import Pack
 from watchkeeper.ports import Key, Stored
 from watchkeeper.records import Alert, DeadLetter, Delivery, Episode, Origin, Severity
-from watchkeeper.run import decode
 from watchkeeper.states import state_key
 from watchkeeper.topology import (
     ALERTS,
@@ -26,6 +25,7 @@ from watchkeeper.topology import (
     RULE_CHECK_OUTPUT,
     Every,
 )
+from watchkeeper.wire import decode
 
 WHO = {"tenant": "default", "site": "", "device": "pump-1", "device_class": "pump", "detector": "model"}
 ALERT = Alert(id="a-1", status="firing", severity=Severity.WARNING, title="odd", opened=1, ts=1, **WHO)

@@ -20,8 +20,9 @@ from watchkeeper.pipeline import STAGES
 from watchkeeper.ports import Key, Message
 from watchkeeper.published import Published, publish_bundle
 from watchkeeper.records import DeadLetter, Device
-from watchkeeper.run import Runner, decode, encode
+from watchkeeper.run import Runner
 from watchkeeper.topology import DEAD_LETTER
+from watchkeeper.wire import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
