@@ -14,7 +14,7 @@ LOCK  := env -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv --no-c
          $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format schemas lock setup clean
+.PHONY: help demo test lint format bench schemas lock setup clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ lint: $(STAMP) ## Rules, formatting, types and who may import whom, without the 
 format: $(STAMP) ## Format the code, and mend what can be mended without thought
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
+
+bench: $(STAMP) ## Measure what a reading costs in each stage
+	$(BIN)/python benchmarks/stages.py
 
 schemas: $(STAMP) ## Write the JSON Schemas of every topic anew
 	$(BIN)/python -m watchkeeper.schemas
