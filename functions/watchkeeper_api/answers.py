@@ -42,6 +42,6 @@ def json_of(model: type[msgspec.Struct]) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": SCHEMA_REF.format(name=model.__name__)}}}
 
 
-def text_of(media_type: str) -> dict[str, Any]:
-    """Content that is text."""
-    return {media_type: {"schema": {"type": "string"}}}
+def text_of(*media_types: str) -> dict[str, Any]:
+    """Content that is text, of any of these types."""
+    return {media_type: {"schema": {"type": "string"}} for media_type in media_types}

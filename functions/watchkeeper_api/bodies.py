@@ -1,5 +1,6 @@
 """Bodies of requests: of the right type, no larger than allowed, and read no further than that."""
 
+from collections.abc import Collection
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -13,16 +14,18 @@ Model = TypeVar("Model", bound=msgspec.Struct)
 MAX_COMMAND_BYTES = 64_000
 
 
-def check_type(request: Request, media_type: str) -> None:
-    """Refused (415) unless the body is said to be of this type, and not compressed."""
+def media_type_of(request: Request, known: Collection[str]) -> str:
+    """Which of the known types the body is said to be of. Refused (415): none of them, or it is compressed."""
     given = request.headers.get("content-type", "")
-    if given.partition(";")[0].strip().lower() != media_type:
-        message = f"content type {given[:80]!r}; {media_type} is expected"
+    media_type = given.partition(";")[0].strip().lower()
+    if media_type not in known:
+        message = f"content type {given[:80]!r}; {' or '.join(known)} is expected"
         raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message, where="header.Content-Type")
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.strip().lower() != "identity":
         message = f"content encoding {encoding[:80]!r}; an uncompressed body is expected"
         raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message, where="header.Content-Encoding")
+    return media_type
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -45,7 +48,7 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 async def read_command(request: Request, model: type[Model]) -> Model:
     """A small JSON body as a record. Refused: it is of another type (415), too large (413), or not one (400)."""
-    check_type(request, "application/json")
+    media_type_of(request, ["application/json"])
     body = await read_body(request, MAX_COMMAND_BYTES)
     try:
         return msgspec.json.decode(body, type=model)

@@ -1,23 +1,31 @@
-"""Readings come in: JSON for now and for later, and CSV. 202 is said when what was accepted is durable."""
+"""Readings come in, in several forms, for now and for later. 202 is said when what was accepted is durable."""
 
 import uuid
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
+from watchkeeper.intake.sent import Form
 from watchkeeper.outcome import RawMessage
 from watchkeeper.topology import BATCH_DATA_INGESTION, IOT_DATA_INGESTION, Topic
 from watchkeeper_api.answers import as_json, documented, json_of, taking, text_of
-from watchkeeper_api.bodies import check_type, read_body
+from watchkeeper_api.bodies import media_type_of, read_body
 from watchkeeper_api.call import Admitted, Call
 from watchkeeper_api.refusals import RefusedError
 from watchkeeper_api.schemas import IngestAnswer, ReadingsIn, RejectedReading
 
 LISTED_REJECTIONS = 1_000
 LONGEST_KEY = 200
+NDJSON = ("application/x-ndjson", "application/ndjson")
+READINGS: Mapping[str, Form] = {"application/json": "json", **dict.fromkeys(NDJSON, "ndjson")}
+TABLES: Mapping[str, Form] = {"text/csv": "csv"}
 
 router = APIRouter(tags=["ingest"])
-_json_body = taking(json_of(ReadingsIn), "A reading, a list of readings, or `{readings: […]}`.")
+_readings_body = taking(
+    json_of(ReadingsIn) | text_of(*NDJSON),
+    "A reading, a list of readings, or `{readings: […]}`; as NDJSON, a reading a line.",
+)
 _csv_body = taking(text_of("text/csv"), "UTF-8; columns `device`, `ts`, `site`, `tag.<name>`; any other is a metric.")
 _answers = documented(
     json_of(IngestAnswer),
@@ -28,26 +36,26 @@ _answers = documented(
 )
 
 
-@router.post("/ingest/realtime", status_code=202, responses=_answers, openapi_extra=_json_body)
+@router.post("/ingest/realtime", status_code=202, responses=_answers, openapi_extra=_readings_body)
 async def ingest_realtime(request: Request, call: Admitted) -> Response:
     """Take readings that have just been made."""
-    return await _take(request, call, IOT_DATA_INGESTION, "application/json", "json")
+    return await _take(request, call, IOT_DATA_INGESTION, READINGS)
 
 
-@router.post("/ingest/batch", status_code=202, responses=_answers, openapi_extra=_json_body)
+@router.post("/ingest/batch", status_code=202, responses=_answers, openapi_extra=_readings_body)
 async def ingest_batch(request: Request, call: Admitted) -> Response:
     """Take readings that were collected before they are sent."""
-    return await _take(request, call, BATCH_DATA_INGESTION, "application/json", "json")
+    return await _take(request, call, BATCH_DATA_INGESTION, READINGS)
 
 
 @router.post("/ingest/csv", status_code=202, responses=_answers, openapi_extra=_csv_body)
 async def ingest_csv(request: Request, call: Admitted) -> Response:
     """Take a table of readings, a row each."""
-    return await _take(request, call, BATCH_DATA_INGESTION, "text/csv", "csv")
+    return await _take(request, call, BATCH_DATA_INGESTION, TABLES)
 
 
-async def _take(request: Request, call: Call, topic: Topic, media_type: str, form: str) -> Response:
-    check_type(request, media_type)
+async def _take(request: Request, call: Call, topic: Topic, forms: Mapping[str, Form]) -> Response:
+    form = forms[media_type_of(request, forms)]
     key = _idempotency_key(request)
     body = await read_body(request, call.backend.limits.max_body_bytes)
     message = RawMessage(body, call.backend.clock(), call.tenant, format=form, request=key)

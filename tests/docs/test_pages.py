@@ -10,7 +10,7 @@ import pytest
 
 from tests.docs.pages import FENCE, MADE, PAGES, ROOT, blocks, made_part, openapi, page
 from watchkeeper.describe import as_mermaid
-from watchkeeper.intake import bodies
+from watchkeeper.intake import sent, tables
 from watchkeeper.memory import memory_ports
 from watchkeeper.outcome import RawMessage
 from watchkeeper.packs import Pack
@@ -176,7 +176,7 @@ def readings_on(ports, topic):
 
 def test_every_example_of_a_format_is_sent():
     assert len(EXAMPLES) == len(blocks("docs/data-formats.md", "json", "csv"))
-    assert {how for how, *_ in EXAMPLES} == {"mqtt", "json", "csv", "replay"}
+    assert {how for how, *_ in EXAMPLES} == {"mqtt", "json", "ndjson", "csv", "replay"}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[f"{index}-{how}" for index, (how, *_) in enumerate(EXAMPLES)])
@@ -207,10 +207,10 @@ def test_an_example_of_a_format_does_what_the_page_says(example, tmp_path):
 
 def test_the_limits_on_the_page_are_those_of_the_code():
     text = page("docs/data-formats.md")
-    assert f"1 to {bodies.MAX_METRICS} numbers" in text
-    assert f"up to {bodies.MAX_TAGS} by name" in text
-    assert f"up to {bodies.MAX_READINGS:,} readings" in text
-    for name in bodies.TIME_COLUMNS:
+    assert f"1 to {sent.MAX_METRICS} numbers" in text
+    assert f"up to {sent.MAX_TAGS} by name" in text
+    assert f"up to {sent.MAX_READINGS:,} readings" in text
+    for name in tables.TIME_COLUMNS:
         assert f"`{name}`" in text
 
 

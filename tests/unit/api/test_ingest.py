@@ -50,6 +50,14 @@ def test_a_table_is_taken_row_by_row(api, readings_on):
     assert {reading.device for reading in readings_on(BATCH_DATA_INGESTION)} == {"pump-7", "pump-8"}
 
 
+@pytest.mark.parametrize("kind", ["application/x-ndjson", "application/ndjson; charset=utf-8"])
+@pytest.mark.parametrize("path", ["/ingest/realtime", "/ingest/batch"])
+def test_lines_of_json_are_taken_one_by_one(api, path, kind):
+    lines = b"\n\n".join([msgspec.json.encode(READING), b"{", msgspec.json.encode(READING)])
+    told = api.post(path, content=lines, headers={"content-type": kind}).json()
+    assert (told["accepted"], [item["index"] for item in told["rejected"]]) == (2, [1])
+
+
 def test_bad_readings_are_named_and_kept_apart_and_their_neighbours_are_taken(api, ports):
     bad = {"device": "pump-7", "ts": "yesterday", "values": {"pressure": 4.2}}
     answer = api.post("/ingest/realtime", json=[READING, bad, READING, {"device": "pump-7"}])
@@ -82,6 +90,7 @@ def test_readings_refused_by_the_budget_are_said_to_be_shed(make_api, ports, kee
         ("/ingest/realtime", b"17", JSON),
         ("/ingest/batch", b'{"readings": 3}', JSON),
         ("/ingest/batch", b"\xff\xfe", JSON),
+        ("/ingest/batch", b"\n", {"content-type": "application/x-ndjson"}),
         ("/ingest/csv", b"", CSV),
         ("/ingest/csv", b"ts,pressure\n1,2\n", CSV),
         ("/ingest/csv", b"device,ts\n\xff,1\n", CSV),

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchkeeper.errors import DecodeError
-from watchkeeper.intake import bodies
-from watchkeeper.intake.bodies import Bad, SentReading, device_fault, fault_of, readings_of, time_of
+from watchkeeper.intake import sent
+from watchkeeper.intake.bodies import readings_of
+from watchkeeper.intake.sent import Bad, SentReading, device_fault, fault_of, time_of
 
 GOOD = {"device": "pump-1", "values": {"flow": 1.5}}
 
@@ -183,12 +184,36 @@ def test_csv_without_a_sound_first_row_or_that_cannot_be_parsed_is_refused_as_a_
 
 
 def test_a_body_of_too_many_readings_is_refused_before_they_are_looked_at(monkeypatch):
-    monkeypatch.setattr(bodies, "MAX_READINGS", 3)
+    monkeypatch.setattr(sent, "MAX_READINGS", 3)
     assert len(read([GOOD] * 3)) == 3
     rows = b"device,a\n" + b"p,1\n" * 4
-    for body, form in ((json.dumps([GOOD] * 4).encode(), "json"), (b"[NaN,1,2,3]", "json"), (rows, "csv")):
-        with pytest.raises(DecodeError, match="4 readings in one body; send at most 3"):
+    for body, form in (
+        (json.dumps([GOOD] * 4).encode(), "json"),
+        (b"[NaN,1,2,3]", "json"),
+        (rows, "csv"),
+        (b"1\n" * 4, "ndjson"),
+    ):
+        with pytest.raises(DecodeError, match="more than 3 readings in one body"):
             read(body, form)
+
+
+def test_a_line_of_ndjson_is_a_reading_and_a_bad_one_is_told_apart_by_its_place():
+    good = json.dumps(GOOD).encode()
+    body = b"\xef\xbb\xbf" + b"\n".join(
+        [good, b"", b'{"device": "p"', b" \r", good + b"\r", b"[" + good + b"]", b"\xff", good]
+    )
+    found = read(body, "ndjson")
+    assert [index for index, item in enumerate(found) if isinstance(item, Bad)] == [1, 3, 4]
+    assert "truncated" in found[1].reason
+    assert "Expected `object`, got `array`" in found[3].reason
+    assert found[1].body == b'{"device": "p"'
+    assert found[0] == found[2] == found[5] == SentReading({"flow": 1.5}, "pump-1")
+
+
+@pytest.mark.parametrize("body", [b"", b" \r\n\n\t"])
+def test_ndjson_without_a_line_is_refused_as_a_whole(body):
+    with pytest.raises(DecodeError, match="no line with a reading"):
+        read(body, "ndjson")
 
 
 texts = st.text(max_size=8) | st.sampled_from(["device", "ts", "values", "tags", "site", "readings"])
@@ -201,7 +226,7 @@ jsons = st.recursive(
 
 @given(
     body=st.binary(max_size=60) | jsons.map(lambda value: json.dumps(value).encode()),
-    form=st.sampled_from(["json", "csv"]),
+    form=st.sampled_from(["json", "ndjson", "csv"]),
 )
 def test_whatever_is_sent_is_understood_told_apart_or_refused(body, form):
     try:
