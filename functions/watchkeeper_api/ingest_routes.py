@@ -18,13 +18,18 @@ from watchkeeper_api.schemas import IngestAnswer, ReadingsIn, RejectedReading
 LISTED_REJECTIONS = 1_000
 LONGEST_KEY = 200
 NDJSON = ("application/x-ndjson", "application/ndjson")
-READINGS: Mapping[str, Form] = {"application/json": "json", **dict.fromkeys(NDJSON, "ndjson")}
+MSGPACK = ("application/msgpack", "application/x-msgpack")
+READINGS: Mapping[str, Form] = {
+    "application/json": "json",
+    **dict.fromkeys(NDJSON, "ndjson"),
+    **dict.fromkeys(MSGPACK, "msgpack"),
+}
 TABLES: Mapping[str, Form] = {"text/csv": "csv"}
 
 router = APIRouter(tags=["ingest"])
 _readings_body = taking(
-    json_of(ReadingsIn) | text_of(*NDJSON),
-    "A reading, a list of readings, or `{readings: […]}`; as NDJSON, a reading a line.",
+    json_of(ReadingsIn, "application/json", *MSGPACK) | text_of(*NDJSON),
+    "A reading, a list of readings, or `{readings: […]}`; the same as MessagePack; as NDJSON, a reading a line.",
 )
 _csv_body = taking(text_of("text/csv"), "UTF-8; columns `device`, `ts`, `site`, `tag.<name>`; any other is a metric.")
 _answers = documented(

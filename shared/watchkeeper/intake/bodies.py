@@ -6,7 +6,7 @@ import codecs
 import itertools
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -19,16 +19,23 @@ if TYPE_CHECKING:
     from watchkeeper.intake.sent import Form
 
 LINE = re.compile(rb"\S[^\n]*")  # of NDJSON, if it is not blank
+REFUSALS = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)  # how msgspec says that it cannot decode
 
 
 class _Wrapped(msgspec.Struct):
     readings: msgspec.Raw = msgspec.Raw()
 
 
+_Decoder: TypeAlias = msgspec.json.Decoder[SentReading] | msgspec.msgpack.Decoder[SentReading]
+
 _many = msgspec.json.Decoder(list[SentReading])
 _one = msgspec.json.Decoder(SentReading)
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 _wrapped = msgspec.json.Decoder(_Wrapped)
+_packed_many = msgspec.msgpack.Decoder(list[SentReading])
+_packed_one = msgspec.msgpack.Decoder(SentReading)
+_packed_raws = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_packed_wrapped = msgspec.msgpack.Decoder(_Wrapped)
 
 
 def readings_of(body: bytes, form: Form) -> list[SentReading | Bad]:
@@ -38,6 +45,8 @@ def readings_of(body: bytes, form: Form) -> list[SentReading | Bad]:
             return _json(body)
         case "ndjson":
             return _ndjson(body)
+        case "msgpack":
+            return _msgpack(body)
         case "csv":
             return list(read_table(body))
 
@@ -49,7 +58,7 @@ def _json(body: bytes) -> list[SentReading | Bad]:
             inner = bytes(_wrapped.decode(body).readings)
             body = inner or b"[" + body + b"]"
         items = _raws.decode(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+    except REFUSALS as error:
         lenient = _not_quite_json(body)
         if lenient is None:
             message = f"not JSON with a reading, a list of readings, or {{'readings': […]}}: {error}"
@@ -58,7 +67,7 @@ def _json(body: bytes) -> list[SentReading | Bad]:
     limit(len(items))
     try:
         return list(_many.decode(body))
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+    except REFUSALS:
         return [_single(bytes(item)) for item in items]
 
 
@@ -83,10 +92,10 @@ def _perhaps(item: object) -> SentReading | Bad:
         return Bad(json.dumps(item).encode(), "NaN or Infinity; a finite number or null is expected")
 
 
-def _single(item: bytes) -> SentReading | Bad:
+def _single(item: bytes, one: _Decoder = _one) -> SentReading | Bad:
     try:
-        return _one.decode(item)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        return one.decode(item)
+    except REFUSALS as error:
         return Bad(item, str(error))
 
 
@@ -98,3 +107,27 @@ def _ndjson(body: bytes) -> list[SentReading | Bad]:
         raise DecodeError("not NDJSON: there is no line with a reading")
     limit(len(found))
     return [_single(line) for line in found]
+
+
+def _msgpack(body: bytes) -> list[SentReading | Bad]:
+    try:
+        if _is_map(body):
+            body = bytes(_packed_wrapped.decode(body).readings) or b"\x91" + body
+        limit(_announced(body))
+        items = _packed_raws.decode(body)
+    except REFUSALS as error:
+        message = f"not MessagePack with a reading, an array of readings, or a map with 'readings': {error}"
+        raise DecodeError(message) from error
+    try:
+        return list(_packed_many.decode(body))
+    except REFUSALS:
+        return [_single(bytes(item), _packed_one) for item in items]
+
+
+def _is_map(packed: bytes) -> bool:
+    return b"\x80" <= packed[:1] <= b"\x8f" or packed[:1] in {b"\xde", b"\xdf"}
+
+
+def _announced(packed: bytes) -> int:
+    """How long a MessagePack array says it is, where that may be too long."""
+    return int.from_bytes(packed[1:5]) if packed[:1] == b"\xdd" else 0

@@ -11,7 +11,7 @@ import msgspec
 
 from watchkeeper.errors import DecodeError
 
-Form: TypeAlias = Literal["json", "ndjson", "csv"]
+Form: TypeAlias = Literal["json", "ndjson", "msgpack", "csv"]
 
 MAX_READINGS = 100_000  # in one body
 MAX_METRICS = 256

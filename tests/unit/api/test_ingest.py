@@ -58,6 +58,14 @@ def test_lines_of_json_are_taken_one_by_one(api, path, kind):
     assert (told["accepted"], [item["index"] for item in told["rejected"]]) == (2, [1])
 
 
+@pytest.mark.parametrize("kind", ["application/msgpack", "application/x-msgpack"])
+@pytest.mark.parametrize("path", ["/ingest/realtime", "/ingest/batch"])
+def test_messagepack_is_taken_as_json_is(api, path, kind):
+    body = msgspec.msgpack.encode({"readings": [READING, {"device": "pump-7"}]})
+    told = api.post(path, content=body, headers={"content-type": kind}).json()
+    assert (told["accepted"], [item["index"] for item in told["rejected"]]) == (1, [1])
+
+
 def test_bad_readings_are_named_and_kept_apart_and_their_neighbours_are_taken(api, ports):
     bad = {"device": "pump-7", "ts": "yesterday", "values": {"pressure": 4.2}}
     answer = api.post("/ingest/realtime", json=[READING, bad, READING, {"device": "pump-7"}])
@@ -91,6 +99,7 @@ def test_readings_refused_by_the_budget_are_said_to_be_shed(make_api, ports, kee
         ("/ingest/batch", b'{"readings": 3}', JSON),
         ("/ingest/batch", b"\xff\xfe", JSON),
         ("/ingest/batch", b"\n", {"content-type": "application/x-ndjson"}),
+        ("/ingest/batch", b"{}", {"content-type": "application/msgpack"}),
         ("/ingest/csv", b"", CSV),
         ("/ingest/csv", b"ts,pressure\n1,2\n", CSV),
         ("/ingest/csv", b"device,ts\n\xff,1\n", CSV),

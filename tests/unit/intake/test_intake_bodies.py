@@ -3,6 +3,7 @@
 import contextlib
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -192,6 +193,7 @@ def test_a_body_of_too_many_readings_is_refused_before_they_are_looked_at(monkey
         (b"[NaN,1,2,3]", "json"),
         (rows, "csv"),
         (b"1\n" * 4, "ndjson"),
+        (b"\xdd\x00\x00\x00\x04" + b"\x01" * 4, "msgpack"),
     ):
         with pytest.raises(DecodeError, match="more than 3 readings in one body"):
             read(body, form)
@@ -216,6 +218,38 @@ def test_ndjson_without_a_line_is_refused_as_a_whole(body):
         read(body, "ndjson")
 
 
+@pytest.mark.parametrize(
+    "body", [GOOD, [GOOD], {"readings": [GOOD]}, {"readings": [GOOD], **{str(n): n for n in range(20)}}]
+)
+def test_messagepack_has_the_shapes_of_json(body):
+    assert read(msgspec.msgpack.encode(body), "msgpack") == [SentReading({"flow": 1.5}, "pump-1")]
+
+
+def test_a_great_array_of_messagepack_is_read_whole():
+    assert len(read(msgspec.msgpack.encode([GOOD] * 70_000), "msgpack")) == 70_000
+
+
+@pytest.mark.parametrize("bad", [{"device": "p", "values": {"a": "warm"}}, {"device": "p"}, 7, {"values": {}, b"x": 1}])
+def test_a_reading_of_messagepack_of_the_wrong_shape_is_told_apart_from_its_neighbours(bad):
+    found = read(msgspec.msgpack.encode([GOOD, bad, GOOD]), "msgpack")
+    assert found[0] == found[2] == SentReading({"flow": 1.5}, "pump-1")
+    assert found[1].reason
+    assert found[1].body == msgspec.msgpack.encode(bad)
+
+
+def test_messagepack_can_say_what_json_cannot_and_it_is_no_value():
+    [found] = read(msgspec.msgpack.encode({"device": "p", "values": {"a": float("nan")}}), "msgpack")
+    assert "finite number" in fault_of(found)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\x07", b"\xa1x", b"\xc0", b"\x91", b"\x90\x00", b"\xdc\xff\xff", b"\x91" * 5000, b"\x81" * 5000]
+)
+def test_a_body_that_is_no_messagepack_of_readings_is_refused_as_a_whole(body):
+    with pytest.raises(DecodeError, match="not MessagePack with a reading"):
+        read(body, "msgpack")
+
+
 texts = st.text(max_size=8) | st.sampled_from(["device", "ts", "values", "tags", "site", "readings"])
 jsons = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts,
@@ -224,9 +258,18 @@ jsons = st.recursive(
 )
 
 
+small = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.binary(max_size=4) | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=12,
+)
+
+
 @given(
-    body=st.binary(max_size=60) | jsons.map(lambda value: json.dumps(value).encode()),
-    form=st.sampled_from(["json", "ndjson", "csv"]),
+    body=st.binary(max_size=60)
+    | jsons.map(lambda value: json.dumps(value).encode())
+    | small.map(msgspec.msgpack.encode),
+    form=st.sampled_from(["json", "ndjson", "msgpack", "csv"]),
 )
 def test_whatever_is_sent_is_understood_told_apart_or_refused(body, form):
     try:
