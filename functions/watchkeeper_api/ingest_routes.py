@@ -10,7 +10,7 @@ from watchkeeper.intake.sent import Form
 from watchkeeper.outcome import RawMessage
 from watchkeeper.topology import BATCH_DATA_INGESTION, IOT_DATA_INGESTION, Topic
 from watchkeeper_api.answers import as_json, documented, json_of, taking, text_of
-from watchkeeper_api.bodies import media_type_of, read_body
+from watchkeeper_api.bodies import GZIP, PLAIN, media_type_of, read_body
 from watchkeeper_api.call import Admitted, Call
 from watchkeeper_api.refusals import RefusedError
 from watchkeeper_api.schemas import IngestAnswer, ReadingsIn, RejectedReading
@@ -19,6 +19,7 @@ LISTED_REJECTIONS = 1_000
 LONGEST_KEY = 200
 NDJSON = ("application/x-ndjson", "application/ndjson")
 MSGPACK = ("application/msgpack", "application/x-msgpack")
+PACKED = "With `Content-Encoding: gzip` it may be compressed; the limit holds for what comes out too."
 READINGS: Mapping[str, Form] = {
     "application/json": "json",
     **dict.fromkeys(NDJSON, "ndjson"),
@@ -29,9 +30,12 @@ TABLES: Mapping[str, Form] = {"text/csv": "csv"}
 router = APIRouter(tags=["ingest"])
 _readings_body = taking(
     json_of(ReadingsIn, "application/json", *MSGPACK) | text_of(*NDJSON),
-    "A reading, a list of readings, or `{readings: […]}`; the same as MessagePack; as NDJSON, a reading a line.",
+    "A reading, a list of readings, or `{readings: […]}`; the same as MessagePack; as NDJSON, a reading a line. "
+    + PACKED,
 )
-_csv_body = taking(text_of("text/csv"), "UTF-8; columns `device`, `ts`, `site`, `tag.<name>`; any other is a metric.")
+_csv_body = taking(
+    text_of("text/csv"), f"UTF-8; columns `device`, `ts`, `site`, `tag.<name>`; any other is a metric. {PACKED}"
+)
 _answers = documented(
     json_of(IngestAnswer),
     HTTPStatus.BAD_REQUEST,
@@ -62,7 +66,7 @@ async def ingest_csv(request: Request, call: Admitted) -> Response:
 async def _take(request: Request, call: Call, topic: Topic, forms: Mapping[str, Form]) -> Response:
     form = forms[media_type_of(request, forms)]
     key = _idempotency_key(request)
-    body = await read_body(request, call.backend.limits.max_body_bytes)
+    body = await read_body(request, call.backend.limits.max_body_bytes, (*PLAIN, *GZIP))
     message = RawMessage(body, call.backend.clock(), call.tenant, format=form, request=key)
     receipt = await call.services.intake.take(topic, message)
     if receipt.error:

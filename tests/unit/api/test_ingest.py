@@ -128,7 +128,9 @@ def test_one_unusable_body_in_company_costs_the_others_nothing(make_api, ports, 
         {"content-type": "text/plain"},
         {"content-type": "text/csv"},
         {"content-type": ""},
-        {"content-type": "application/json", "content-encoding": "gzip"},
+        {"content-type": "application/json", "content-encoding": "br"},
+        {"content-type": "application/json", "content-encoding": "gzip, gzip"},
+        {"content-type": "application/json", "content-encoding": ""},
     ],
 )
 def test_a_body_of_another_type_is_a_415(api, headers):
