@@ -3,10 +3,11 @@
 import uuid
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from watchkeeper.intake.sent import Form
+from watchkeeper.intake.sent import Form, device_fault
 from watchkeeper.outcome import RawMessage
 from watchkeeper.topology import BATCH_DATA_INGESTION, IOT_DATA_INGESTION, Topic
 from watchkeeper_api.answers import as_json, documented, json_of, taking, text_of
@@ -27,6 +28,8 @@ READINGS: Mapping[str, Form] = {
 }
 TABLES: Mapping[str, Form] = {"text/csv": "csv"}
 
+Unnamed = Annotated[str | None, Query(description="The device of rows that name none.")]
+
 router = APIRouter(tags=["ingest"])
 _readings_body = taking(
     json_of(ReadingsIn, "application/json", *MSGPACK) | text_of(*NDJSON),
@@ -34,7 +37,9 @@ _readings_body = taking(
     + PACKED,
 )
 _csv_body = taking(
-    text_of("text/csv"), f"UTF-8; columns `device`, `ts`, `site`, `tag.<name>`; any other is a metric. {PACKED}"
+    text_of("text/csv"),
+    "Columns `device`, `ts`, `site`, `tag.<name>`; any other is a metric. Separated by `,` `;` tab or `|`; in UTF-8, "
+    "or in UTF-16 with a byte order mark. " + PACKED,
 )
 _answers = documented(
     json_of(IngestAnswer),
@@ -58,16 +63,18 @@ async def ingest_batch(request: Request, call: Admitted) -> Response:
 
 
 @router.post("/ingest/csv", status_code=202, responses=_answers, openapi_extra=_csv_body)
-async def ingest_csv(request: Request, call: Admitted) -> Response:
+async def ingest_csv(request: Request, call: Admitted, device: Unnamed = None) -> Response:
     """Take a table of readings, a row each."""
-    return await _take(request, call, BATCH_DATA_INGESTION, TABLES)
+    if device is not None and (fault := device_fault(device)):
+        raise RefusedError(HTTPStatus.BAD_REQUEST, fault, where="query.device")
+    return await _take(request, call, BATCH_DATA_INGESTION, TABLES, device or "")
 
 
-async def _take(request: Request, call: Call, topic: Topic, forms: Mapping[str, Form]) -> Response:
+async def _take(request: Request, call: Call, topic: Topic, forms: Mapping[str, Form], unnamed: str = "") -> Response:
     form = forms[media_type_of(request, forms)]
     key = _idempotency_key(request)
     body = await read_body(request, call.backend.limits.max_body_bytes, (*PLAIN, *GZIP))
-    message = RawMessage(body, call.backend.clock(), call.tenant, format=form, request=key)
+    message = RawMessage(body, call.backend.clock(), call.tenant, format=form, request=key, unnamed=unnamed)
     receipt = await call.services.intake.take(topic, message)
     if receipt.error:
         raise RefusedError(HTTPStatus.BAD_REQUEST, receipt.error, where="body")

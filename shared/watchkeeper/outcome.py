@@ -23,6 +23,7 @@ class RawMessage:
 
     `device` is the authenticated one, empty where the body names devices itself (HTTP). `request` names an HTTP
     request and `shard` is the one of the device, where there is one.
+    `unnamed` is the device of the rows of a table that name none.
     """
 
     body: bytes
@@ -31,6 +32,7 @@ class RawMessage:
     device: str = ""
     format: Form = "json"
     request: str = ""
+    unnamed: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

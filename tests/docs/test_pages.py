@@ -138,7 +138,8 @@ def test_every_endpoint_is_in_the_table():
 # --- data formats ---------------------------------------------------------------------------------------------------
 
 SENDING = re.compile(
-    r"<!-- send as (\w+): (\d+) accepted(?:, (\d+) rejected)? -->\n```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL
+    r"<!-- send as (\w+)(?: for ([\w-]+))?: (\d+) accepted(?:, (\d+) rejected)? -->\n```(\w+)\n(.*?)^```$",
+    re.MULTILINE | re.DOTALL,
 )
 EXAMPLES = [match.groups() for match in SENDING.finditer(page("docs/data-formats.md"))]
 
@@ -153,11 +154,11 @@ def sent_by_mqtt(body):
     return readings_on(ports, IOT_DATA_INGESTION), ports.stream.read(DEAD_LETTER.name, 0, -1, 100)
 
 
-def sent_by_http(body, form):
+def sent_by_http(body, form, unnamed=""):
     """The readings that ingest makes of a body, and its receipt."""
     ports, receipts = memory_ports(), []
     runner = Runner(STAGES["ingest"], None, ports, Published(ports, read_bundle()), 16, lambda: NOW)
-    message = RawMessage(body, NOW, "default", format=form, request="r")
+    message = RawMessage(body, NOW, "default", format=form, request="r", unnamed=unnamed)
 
     def decide(ctx):
         outcome, made = admit([message], IOT_DATA_INGESTION, ctx)
@@ -181,7 +182,7 @@ def test_every_example_of_a_format_is_sent():
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[f"{index}-{how}" for index, (how, *_) in enumerate(EXAMPLES)])
 def test_an_example_of_a_format_does_what_the_page_says(example, tmp_path):
-    how, accepted, rejected, _, text = example
+    how, device, accepted, rejected, _, text = example
     body = text.encode()
     if how == "replay":
         file = tmp_path / "machine.csv"
@@ -198,7 +199,7 @@ def test_an_example_of_a_format_does_what_the_page_says(example, tmp_path):
     if how == "mqtt":
         readings, dead = sent_by_mqtt(body)
     else:
-        readings, receipt = sent_by_http(body, how)
+        readings, receipt = sent_by_http(body, how, device or "")
         dead = receipt.rejected
         assert (receipt.error, receipt.accepted) == ("", int(accepted))
     assert len(readings) == int(accepted)

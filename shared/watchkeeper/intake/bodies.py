@@ -38,8 +38,11 @@ _packed_raws = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _packed_wrapped = msgspec.msgpack.Decoder(_Wrapped)
 
 
-def readings_of(body: bytes, form: Form) -> list[SentReading | Bad]:
-    """The readings of a body, in order. DecodeError: the body as a whole is not what `form` says."""
+def readings_of(body: bytes, form: Form, device: str = "") -> list[SentReading | Bad]:
+    """The readings of a body, in order. DecodeError: the body as a whole is not what `form` says.
+
+    `device` is that of the rows of a table which name none; in other forms each reading names its own.
+    """
     match form:
         case "json":
             return _json(body)
@@ -48,7 +51,7 @@ def readings_of(body: bytes, form: Form) -> list[SentReading | Bad]:
         case "msgpack":
             return _msgpack(body)
         case "csv":
-            return list(read_table(body))
+            return list(read_table(body, device))
 
 
 def _json(body: bytes) -> list[SentReading | Bad]:

@@ -78,7 +78,7 @@ def _ingest(
 def _take(message: RawMessage, origin: Origin | None, assembly: Assembly, outcome: Outcome, ctx: Context) -> Receipt:
     receipt = Receipt()
     try:
-        sent = readings_of(message.body, message.format)
+        sent = readings_of(message.body, message.format, message.unnamed)
     except DecodeError as error:
         receipt.error = str(error)
         if origin:  # nobody waits for an answer: what was sent must not be lost

@@ -50,6 +50,25 @@ def test_a_table_is_taken_row_by_row(api, readings_on):
     assert {reading.device for reading in readings_on(BATCH_DATA_INGESTION)} == {"pump-7", "pump-8"}
 
 
+def test_a_table_without_a_device_column_is_of_the_device_in_the_query(api, readings_on):
+    answer = api.post("/ingest/csv?device=pump-9", content="ts;pressure\n;4,2\n".encode("utf-16"), headers=CSV)
+    assert answer.json()["accepted"] == 1
+    (reading,) = readings_on(BATCH_DATA_INGESTION)
+    assert (reading.device, reading.values) == ("pump-9", {"pressure": 4.2})
+
+
+def test_a_table_of_no_device_is_a_400_that_says_where_to_name_it(api):
+    answer = api.post("/ingest/csv", content="ts,pressure\n,4.2\n", headers=CSV)
+    assert answer.status_code == 400
+    assert "?device=NAME" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("device", ["", "a b", "%C3%A4"])
+def test_a_device_in_the_query_that_cannot_be_is_a_400(api, device):
+    answer = api.post(f"/ingest/csv?device={device}", content="pressure\n4.2\n", headers=CSV)
+    assert (answer.status_code, answer.json()["error"]["where"]) == (400, "query.device")
+
+
 @pytest.mark.parametrize("kind", ["application/x-ndjson", "application/ndjson; charset=utf-8"])
 @pytest.mark.parametrize("path", ["/ingest/realtime", "/ingest/batch"])
 def test_lines_of_json_are_taken_one_by_one(api, path, kind):

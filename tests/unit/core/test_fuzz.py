@@ -48,6 +48,8 @@ BODIES = {
     "csv": [
         b"device,ts,flow,tag.line\npump-1,1772352000000,1.5,a\npump-2,2026-03-01T08:00:00Z,,b\n",
         b'\xef\xbb\xbfdevice,"fl""ow"\r\na,1',
+        b"ts;device;flow\n2026-03-01;pump-1;1,5\n;;\n",
+        "device\tflow\nä\t1|2\n".encode("utf-16"),
     ],
 }
 SPLICES = [
@@ -113,7 +115,7 @@ DECODERS = {
     "raw": (a_message(DEVICE_TELEMETRY), BODIES["json"], (), 100),
     "envelope": (lambda data: read_envelope(data, "here"), [GOLDEN["state-envelope-v1.bin"]], (StateError,), 1000),
     "json": (a_body("json"), BODIES["json"], (DecodeError,), 2000),
-    "csv": (a_body("csv"), BODIES["csv"], (DecodeError,), 1000),
+    "csv": (a_body("csv"), BODIES["csv"], (DecodeError,), 2000),
     "ndjson": (a_body("ndjson"), BODIES["ndjson"], (DecodeError,), 2000),
     "msgpack": (a_body("msgpack"), BODIES["msgpack"], (DecodeError,), 2000),
     "msgpack request": (a_request("msgpack"), BODIES["msgpack"], (), 500),
