@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import itertools
 import json
 import re
@@ -60,6 +61,8 @@ def _json(body: bytes) -> list[SentReading | Bad]:
         if body[:1] == b"{":
             inner = bytes(_wrapped.decode(body).readings)
             body = inner or b"[" + body + b"]"
+        with contextlib.suppress(*REFUSALS):
+            return _limited(_many.decode(body))
         items = _raws.decode(body)
     except REFUSALS as error:
         lenient = _not_quite_json(body)
@@ -68,10 +71,12 @@ def _json(body: bytes) -> list[SentReading | Bad]:
             raise DecodeError(message) from error
         return lenient
     limit(len(items))
-    try:
-        return list(_many.decode(body))
-    except REFUSALS:
-        return [_single(bytes(item)) for item in items]
+    return [_single(bytes(item)) for item in items]
+
+
+def _limited(found: list[SentReading]) -> list[SentReading | Bad]:
+    limit(len(found))
+    return [*found]
 
 
 def _not_quite_json(body: bytes) -> list[SentReading | Bad] | None:
@@ -117,14 +122,13 @@ def _msgpack(body: bytes) -> list[SentReading | Bad]:
         if _is_map(body):
             body = bytes(_packed_wrapped.decode(body).readings) or b"\x91" + body
         limit(_announced(body))
+        with contextlib.suppress(*REFUSALS):
+            return _limited(_packed_many.decode(body))
         items = _packed_raws.decode(body)
     except REFUSALS as error:
         message = f"not MessagePack with a reading, an array of readings, or a map with 'readings': {error}"
         raise DecodeError(message) from error
-    try:
-        return list(_packed_many.decode(body))
-    except REFUSALS:
-        return [_single(bytes(item), _packed_one) for item in items]
+    return [_single(bytes(item), _packed_one) for item in items]
 
 
 def _is_map(packed: bytes) -> bool:
