@@ -89,17 +89,18 @@ def _reading(names: list[str], row: list[str], separator: str, device: str) -> S
                 reading.tags[name.removeprefix("tag.")] = cell
         else:
             try:
-                reading.values[name] = _number(cell, separator) if cell else None
+                reading.values[name] = float(cell) if cell else None
             except ValueError:
-                return Bad(raw, f"column {name!r}: {cell[:40]!r} is not a number")
+                # Where `;` separates, it mostly does so because the comma is the decimal sign.
+                number = None if separator == "," else _with_decimal_comma(cell)
+                if number is None:
+                    return Bad(raw, f"column {name!r}: {cell[:40]!r} is not a number")
+                reading.values[name] = number
     return reading
 
 
-def _number(cell: str, separator: str) -> float:
+def _with_decimal_comma(cell: str) -> float | None:
     try:
-        return float(cell)
+        return float(cell.replace(",", ".")) if cell.count(",") == 1 else None
     except ValueError:
-        # Where `;` separates, it mostly does so because the comma is the decimal sign.
-        if separator == "," or cell.count(",") != 1:
-            raise
-        return float(cell.replace(",", "."))
+        return None
