@@ -37,11 +37,12 @@ def taking(content: dict[str, Any], description: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "description": description, "content": content}}
 
 
-def json_of(model: type[msgspec.Struct]) -> dict[str, Any]:
-    """Content that is a record, as JSON."""
-    return {"application/json": {"schema": {"$ref": SCHEMA_REF.format(name=model.__name__)}}}
+def json_of(model: type[msgspec.Struct], *media_types: str) -> dict[str, Any]:
+    """Content that is a record, as JSON or in any of these types that hold the same shapes."""
+    schema = {"schema": {"$ref": SCHEMA_REF.format(name=model.__name__)}}
+    return dict.fromkeys(media_types or ("application/json",), schema)
 
 
-def text_of(media_type: str) -> dict[str, Any]:
-    """Content that is text."""
-    return {media_type: {"schema": {"type": "string"}}}
+def text_of(*media_types: str) -> dict[str, Any]:
+    """Content that is text, of any of these types."""
+    return {media_type: {"schema": {"type": "string"}} for media_type in media_types}

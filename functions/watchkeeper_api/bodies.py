@@ -1,5 +1,6 @@
-"""Bodies of requests: of the right type, no larger than allowed, and read no further than that."""
+"""Bodies of requests: of the right type, no larger than allowed (unpacked too), and read no further than that."""
 
+from collections.abc import Collection
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -7,26 +8,31 @@ import msgspec
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from watchkeeper_api.gzipped import Gunzip, NotGzipError, OverLimitError
 from watchkeeper_api.refusals import RefusedError
 
 Model = TypeVar("Model", bound=msgspec.Struct)
 MAX_COMMAND_BYTES = 64_000
+PLAIN = ("identity",)
+GZIP = ("gzip", "x-gzip")  # two names of one thing (RFC 9110, 8.4.1.3)
 
 
-def check_type(request: Request, media_type: str) -> None:
-    """Refused (415) unless the body is said to be of this type, and not compressed."""
+def media_type_of(request: Request, known: Collection[str]) -> str:
+    """Which of the known types the body is said to be of. Refused (415): none of them."""
     given = request.headers.get("content-type", "")
-    if given.partition(";")[0].strip().lower() != media_type:
-        message = f"content type {given[:80]!r}; {media_type} is expected"
+    media_type = given.partition(";")[0].strip().lower()
+    if media_type not in known:
+        message = f"content type {given[:80]!r}; {' or '.join(known)} is expected"
         raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message, where="header.Content-Type")
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding.strip().lower() != "identity":
-        message = f"content encoding {encoding[:80]!r}; an uncompressed body is expected"
-        raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message, where="header.Content-Encoding")
+    return media_type
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The body. Refused (413): it is, or says it will be, over `limit` bytes; the rest is not read."""
+async def read_body(request: Request, limit: int, encodings: Collection[str] = PLAIN) -> bytes:
+    """The body, unpacked. Refused (413): it is, or says it will be, over `limit` bytes; the rest is not read.
+
+    Refused (415): it is compressed in a way that is not among `encodings`; (400): it is not compressed as it says.
+    """
+    gunzip = Gunzip(limit) if _encoding_of(request, encodings) in GZIP else None
     announced = request.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and (len(announced) > 18 or int(announced) > limit):
         raise _too_large(limit)
@@ -37,7 +43,13 @@ async def read_body(request: Request, limit: int) -> bytes:
             size += len(chunk)
             if size > limit:
                 raise _too_large(limit)
-            chunks.append(chunk)
+            chunks.append(gunzip.feed(chunk) if gunzip else chunk)
+        if gunzip:
+            gunzip.end()
+    except NotGzipError as error:
+        raise RefusedError(HTTPStatus.BAD_REQUEST, f"the body is not gzip: {error}", where="body") from error
+    except OverLimitError as error:
+        raise _too_large(limit, "unpacked, ") from error
     except ClientDisconnect as error:
         raise RefusedError(HTTPStatus.BAD_REQUEST, "the client went away before the body was complete") from error
     return b"".join(chunks)
@@ -45,7 +57,7 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 async def read_command(request: Request, model: type[Model]) -> Model:
     """A small JSON body as a record. Refused: it is of another type (415), too large (413), or not one (400)."""
-    check_type(request, "application/json")
+    media_type_of(request, ["application/json"])
     body = await read_body(request, MAX_COMMAND_BYTES)
     try:
         return msgspec.json.decode(body, type=model)
@@ -53,6 +65,15 @@ async def read_command(request: Request, model: type[Model]) -> Model:
         raise RefusedError(HTTPStatus.BAD_REQUEST, f"the body is not as expected: {error}", where="body") from error
 
 
-def _too_large(limit: int) -> RefusedError:
-    message = f"the body is over {limit:,} bytes; send it in parts"
+def _encoding_of(request: Request, known: Collection[str]) -> str:
+    given = request.headers.get("content-encoding", "identity")
+    encoding = given.strip().lower()
+    if encoding not in known:
+        message = f"content encoding {given[:80]!r}; {' or '.join(known)} is expected"
+        raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message, where="header.Content-Encoding")
+    return encoding
+
+
+def _too_large(limit: int, how: str = "") -> RefusedError:
+    message = f"{how}the body is over {limit:,} bytes; send it in parts"
     return RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, where="body")

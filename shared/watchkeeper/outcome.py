@@ -12,6 +12,7 @@ from watchkeeper.records import Alert, Anomaly
 if TYPE_CHECKING:
     import msgspec
 
+    from watchkeeper.intake.sent import Form
     from watchkeeper.records import DeadLetter, Delivery, Origin
     from watchkeeper.topology import TableSpec, Topic
 
@@ -20,16 +21,18 @@ if TYPE_CHECKING:
 class RawMessage:
     """What a device or client sent, not yet understood.
 
-    `device` is the authenticated one, empty where the body names devices itself (HTTP); `format` is `json` or `csv`.
-    `request` names an HTTP request and `shard` is the one of the device, where there is one.
+    `device` is the authenticated one, empty where the body names devices itself (HTTP). `request` names an HTTP
+    request and `shard` is the one of the device, where there is one.
+    `unnamed` is the device of the rows of a table that name none.
     """
 
     body: bytes
     received: int
     tenant: str
     device: str = ""
-    format: str = "json"
+    format: Form = "json"
     request: str = ""
+    unnamed: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from watchkeeper.errors import WatchkeeperError
-from watchkeeper.intake import bodies
-from watchkeeper.intake.bodies import SentReading
+from watchkeeper.intake import sent
+from watchkeeper.intake.sent import SentReading
 from watchkeeper.packs import Pack, WirePack
 from watchkeeper.topology import RECORDS, TOPICS
 
@@ -102,21 +102,21 @@ def _record_schema(topic: Topic) -> Schema:
 
 
 def _sent_schema() -> Schema:
-    """What a device or client sends, with the limits that `intake.bodies` checks beyond its struct."""
+    """What a device or client sends, with the limits that `intake.sent` checks beyond its struct."""
     definitions = msgspec.json.schema(SentReading)["$defs"]
     fields = definitions["SentReading"]["properties"]
-    name = f"^{bodies.NAME.pattern}$"
-    fields["values"] |= {"minProperties": 1, "maxProperties": bodies.MAX_METRICS}
-    fields["values"]["propertyNames"] = {"pattern": f"^{bodies.METRIC.pattern}$"}
-    fields["tags"]["maxProperties"] = bodies.MAX_TAGS
-    fields["tags"]["propertyNames"] = {"pattern": f"^{bodies.TAG_NAME.pattern}$"}
+    name = f"^{sent.NAME.pattern}$"
+    fields["values"] |= {"minProperties": 1, "maxProperties": sent.MAX_METRICS}
+    fields["values"]["propertyNames"] = {"pattern": f"^{sent.METRIC.pattern}$"}
+    fields["tags"]["maxProperties"] = sent.MAX_TAGS
+    fields["tags"]["propertyNames"] = {"pattern": f"^{sent.TAG_NAME.pattern}$"}
     for kind in fields["tags"]["additionalProperties"]["anyOf"]:
         if kind["type"] == "string":
-            kind["pattern"] = f"^{bodies.TAG_VALUE.pattern}$"
+            kind["pattern"] = f"^{sent.TAG_VALUE.pattern}$"
     fields["device"] |= {"description": "Over HTTP; over MQTT the topic names the device.", "pattern": f"^$|{name}"}
     fields["site"]["pattern"] = f"^$|{name}"
     one = {"$ref": "#/$defs/SentReading"}
-    many = {"type": "array", "items": one, "maxItems": bodies.MAX_READINGS}
+    many = {"type": "array", "items": one, "maxItems": sent.MAX_READINGS}
     company = {"type": "object", "properties": {"readings": many}, "required": ["readings"]}
     return {"anyOf": [one, many, company], "$defs": definitions}
 

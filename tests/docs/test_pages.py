@@ -10,7 +10,7 @@ import pytest
 
 from tests.docs.pages import FENCE, MADE, PAGES, ROOT, blocks, made_part, openapi, page
 from watchkeeper.describe import as_mermaid
-from watchkeeper.intake import bodies
+from watchkeeper.intake import sent, tables
 from watchkeeper.memory import memory_ports
 from watchkeeper.outcome import RawMessage
 from watchkeeper.packs import Pack
@@ -138,7 +138,8 @@ def test_every_endpoint_is_in_the_table():
 # --- data formats ---------------------------------------------------------------------------------------------------
 
 SENDING = re.compile(
-    r"<!-- send as (\w+): (\d+) accepted(?:, (\d+) rejected)? -->\n```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL
+    r"<!-- send as (\w+)(?: for ([\w-]+))?: (\d+) accepted(?:, (\d+) rejected)? -->\n```(\w+)\n(.*?)^```$",
+    re.MULTILINE | re.DOTALL,
 )
 EXAMPLES = [match.groups() for match in SENDING.finditer(page("docs/data-formats.md"))]
 
@@ -153,11 +154,11 @@ def sent_by_mqtt(body):
     return readings_on(ports, IOT_DATA_INGESTION), ports.stream.read(DEAD_LETTER.name, 0, -1, 100)
 
 
-def sent_by_http(body, form):
+def sent_by_http(body, form, unnamed=""):
     """The readings that ingest makes of a body, and its receipt."""
     ports, receipts = memory_ports(), []
     runner = Runner(STAGES["ingest"], None, ports, Published(ports, read_bundle()), 16, lambda: NOW)
-    message = RawMessage(body, NOW, "default", format=form, request="r")
+    message = RawMessage(body, NOW, "default", format=form, request="r", unnamed=unnamed)
 
     def decide(ctx):
         outcome, made = admit([message], IOT_DATA_INGESTION, ctx)
@@ -176,12 +177,12 @@ def readings_on(ports, topic):
 
 def test_every_example_of_a_format_is_sent():
     assert len(EXAMPLES) == len(blocks("docs/data-formats.md", "json", "csv"))
-    assert {how for how, *_ in EXAMPLES} == {"mqtt", "json", "csv", "replay"}
+    assert {how for how, *_ in EXAMPLES} == {"mqtt", "json", "ndjson", "csv", "replay"}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[f"{index}-{how}" for index, (how, *_) in enumerate(EXAMPLES)])
 def test_an_example_of_a_format_does_what_the_page_says(example, tmp_path):
-    how, accepted, rejected, _, text = example
+    how, device, accepted, rejected, _, text = example
     body = text.encode()
     if how == "replay":
         file = tmp_path / "machine.csv"
@@ -198,7 +199,7 @@ def test_an_example_of_a_format_does_what_the_page_says(example, tmp_path):
     if how == "mqtt":
         readings, dead = sent_by_mqtt(body)
     else:
-        readings, receipt = sent_by_http(body, how)
+        readings, receipt = sent_by_http(body, how, device or "")
         dead = receipt.rejected
         assert (receipt.error, receipt.accepted) == ("", int(accepted))
     assert len(readings) == int(accepted)
@@ -207,10 +208,10 @@ def test_an_example_of_a_format_does_what_the_page_says(example, tmp_path):
 
 def test_the_limits_on_the_page_are_those_of_the_code():
     text = page("docs/data-formats.md")
-    assert f"1 to {bodies.MAX_METRICS} numbers" in text
-    assert f"up to {bodies.MAX_TAGS} by name" in text
-    assert f"up to {bodies.MAX_READINGS:,} readings" in text
-    for name in bodies.TIME_COLUMNS:
+    assert f"1 to {sent.MAX_METRICS} numbers" in text
+    assert f"up to {sent.MAX_TAGS} by name" in text
+    assert f"up to {sent.MAX_READINGS:,} readings" in text
+    for name in tables.TIME_COLUMNS:
         assert f"`{name}`" in text
 
 

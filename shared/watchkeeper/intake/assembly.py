@@ -14,7 +14,7 @@ from watchkeeper.records import Device, Flag, Origin
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from watchkeeper.intake.bodies import SentReading
+    from watchkeeper.intake.sent import SentReading
 
 Tags = tuple[tuple[str, str], ...]
 

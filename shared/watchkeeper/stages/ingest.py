@@ -10,7 +10,8 @@ import msgspec
 from watchkeeper.errors import DecodeError
 from watchkeeper.ids import device_hash, shard_of, text_id
 from watchkeeper.intake.assembly import Assembly, Placed
-from watchkeeper.intake.bodies import Bad, SentReading, device_fault, fault_of, readings_of, time_of
+from watchkeeper.intake.bodies import readings_of
+from watchkeeper.intake.sent import Bad, SentReading, device_fault, fault_of, time_of
 from watchkeeper.outcome import Delivered, Emit, Outcome, RawMessage
 from watchkeeper.records import DeadLetter, Device, Origin
 from watchkeeper.topology import IOT_DATA_INGESTION
@@ -77,7 +78,7 @@ def _ingest(
 def _take(message: RawMessage, origin: Origin | None, assembly: Assembly, outcome: Outcome, ctx: Context) -> Receipt:
     receipt = Receipt()
     try:
-        sent = readings_of(message.body, message.format)
+        sent = readings_of(message.body, message.format, message.unnamed)
     except DecodeError as error:
         receipt.error = str(error)
         if origin:  # nobody waits for an answer: what was sent must not be lost

@@ -7,6 +7,15 @@ from hypothesis import strategies as st
 from watchkeeper_api import Limits
 from watchkeeper_api.schemas import ErrorAnswer, IngestAnswer
 
+
+def msgpack_of(item):
+    """As MessagePack, where it can hold the item: its integers end at 64 bits."""
+    try:
+        return msgspec.msgpack.encode(item)
+    except OverflowError:
+        return b"\x80"
+
+
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SCALARS = st.one_of(
     st.none(),
@@ -34,6 +43,8 @@ BODIES = st.one_of(
     st.binary(max_size=200),
     DOCUMENTS.map(msgspec.json.encode),
     DOCUMENTS.map(lambda item: msgspec.json.encode({"readings": item})),
+    st.lists(DOCUMENTS.map(msgspec.json.encode), max_size=4).map(b"\n".join),
+    st.one_of(READINGS, st.lists(READINGS, max_size=4)).map(msgpack_of),
     st.text(alphabet='device,ts\n";1.é\0', max_size=80).map(lambda text: f"device,ts,v\n{text}".encode()),
 )
 
@@ -57,7 +68,13 @@ def check(answer, good):
 @example(body=b"\xef\xbb\xbf[]")
 def test_any_body_of_readings_is_taken_or_refused(make_api, body):
     api = make_api(limits=Limits(requests_per_second=0), group_commit=False)
-    for path, kind in (("/ingest/realtime", "application/json"), ("/ingest/csv", "text/csv")):
+    for path, kind in (
+        ("/ingest/realtime", "application/json"),
+        ("/ingest/realtime", "application/x-ndjson"),
+        ("/ingest/batch", "application/msgpack"),
+        ("/ingest/csv", "text/csv"),
+        ("/ingest/csv?device=pump-7", "text/csv"),
+    ):
         check(api.post(path, content=body, headers={"content-type": kind}), IngestAnswer)
 
 

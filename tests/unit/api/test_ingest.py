@@ -50,6 +50,41 @@ def test_a_table_is_taken_row_by_row(api, readings_on):
     assert {reading.device for reading in readings_on(BATCH_DATA_INGESTION)} == {"pump-7", "pump-8"}
 
 
+def test_a_table_without_a_device_column_is_of_the_device_in_the_query(api, readings_on):
+    answer = api.post("/ingest/csv?device=pump-9", content="ts;pressure\n;4,2\n".encode("utf-16"), headers=CSV)
+    assert answer.json()["accepted"] == 1
+    (reading,) = readings_on(BATCH_DATA_INGESTION)
+    assert (reading.device, reading.values) == ("pump-9", {"pressure": 4.2})
+
+
+def test_a_table_of_no_device_is_a_400_that_says_where_to_name_it(api):
+    answer = api.post("/ingest/csv", content="ts,pressure\n,4.2\n", headers=CSV)
+    assert answer.status_code == 400
+    assert "?device=NAME" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("device", ["", "a b", "%C3%A4"])
+def test_a_device_in_the_query_that_cannot_be_is_a_400(api, device):
+    answer = api.post(f"/ingest/csv?device={device}", content="pressure\n4.2\n", headers=CSV)
+    assert (answer.status_code, answer.json()["error"]["where"]) == (400, "query.device")
+
+
+@pytest.mark.parametrize("kind", ["application/x-ndjson", "application/ndjson; charset=utf-8"])
+@pytest.mark.parametrize("path", ["/ingest/realtime", "/ingest/batch"])
+def test_lines_of_json_are_taken_one_by_one(api, path, kind):
+    lines = b"\n\n".join([msgspec.json.encode(READING), b"{", msgspec.json.encode(READING)])
+    told = api.post(path, content=lines, headers={"content-type": kind}).json()
+    assert (told["accepted"], [item["index"] for item in told["rejected"]]) == (2, [1])
+
+
+@pytest.mark.parametrize("kind", ["application/msgpack", "application/x-msgpack"])
+@pytest.mark.parametrize("path", ["/ingest/realtime", "/ingest/batch"])
+def test_messagepack_is_taken_as_json_is(api, path, kind):
+    body = msgspec.msgpack.encode({"readings": [READING, {"device": "pump-7"}]})
+    told = api.post(path, content=body, headers={"content-type": kind}).json()
+    assert (told["accepted"], [item["index"] for item in told["rejected"]]) == (1, [1])
+
+
 def test_bad_readings_are_named_and_kept_apart_and_their_neighbours_are_taken(api, ports):
     bad = {"device": "pump-7", "ts": "yesterday", "values": {"pressure": 4.2}}
     answer = api.post("/ingest/realtime", json=[READING, bad, READING, {"device": "pump-7"}])
@@ -82,6 +117,8 @@ def test_readings_refused_by_the_budget_are_said_to_be_shed(make_api, ports, kee
         ("/ingest/realtime", b"17", JSON),
         ("/ingest/batch", b'{"readings": 3}', JSON),
         ("/ingest/batch", b"\xff\xfe", JSON),
+        ("/ingest/batch", b"\n", {"content-type": "application/x-ndjson"}),
+        ("/ingest/batch", b"{}", {"content-type": "application/msgpack"}),
         ("/ingest/csv", b"", CSV),
         ("/ingest/csv", b"ts,pressure\n1,2\n", CSV),
         ("/ingest/csv", b"device,ts\n\xff,1\n", CSV),
@@ -110,7 +147,9 @@ def test_one_unusable_body_in_company_costs_the_others_nothing(make_api, ports, 
         {"content-type": "text/plain"},
         {"content-type": "text/csv"},
         {"content-type": ""},
-        {"content-type": "application/json", "content-encoding": "gzip"},
+        {"content-type": "application/json", "content-encoding": "br"},
+        {"content-type": "application/json", "content-encoding": "gzip, gzip"},
+        {"content-type": "application/json", "content-encoding": ""},
     ],
 )
 def test_a_body_of_another_type_is_a_415(api, headers):

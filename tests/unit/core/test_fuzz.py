@@ -12,7 +12,8 @@ from tests.unit.core.golden_samples import files
 from tests.unit.core.stages_of_tests import Bench, stage
 from watchkeeper.detection.model import Model
 from watchkeeper.errors import DecodeError, KnowledgeError, ModelError, StateError
-from watchkeeper.intake.bodies import Bad, SentReading, fault_of, readings_of, time_of
+from watchkeeper.intake.bodies import readings_of
+from watchkeeper.intake.sent import Bad, SentReading, fault_of, time_of
 from watchkeeper.knowledge.bundle import Bundle
 from watchkeeper.outcome import RawMessage
 from watchkeeper.pipeline import STAGES
@@ -35,9 +36,20 @@ BODIES = {
         b'[{"device":"pump-1","ts":1772352000000,"values":{"flow":1}},{"device":"pump-2","values":{"flow":2e3}}]',
         b'{"readings":[{"device":"h","site":"n","ts":1772352000000.5,"values":{"cpu":NaN}}]}',
     ],
+    "ndjson": [
+        b'{"device":"pump-1","values":{"flow":1.5}}\n\n{"device":"pump-2","ts":"2026-03-01T08:00:00Z","values":{}}\r\n',
+        b'\xef\xbb\xbf{"device":"h","values":{"cpu":null},"tags":{"rack":4}}\n[]',
+    ],
+    "msgpack": [
+        msgspec.msgpack.encode({"device": "pump-1", "ts": 1772352000000, "values": {"flow": 1.5, "vibration": None}}),
+        msgspec.msgpack.encode([{"device": f"p{n}", "values": {"a": n}, "tags": {"on": True}} for n in range(20)]),
+        msgspec.msgpack.encode({"readings": [{"device": "h", "site": "n", "ts": "2026-03-01", "values": {}}]}),
+    ],
     "csv": [
         b"device,ts,flow,tag.line\npump-1,1772352000000,1.5,a\npump-2,2026-03-01T08:00:00Z,,b\n",
         b'\xef\xbb\xbfdevice,"fl""ow"\r\na,1',
+        b"ts;device;flow\n2026-03-01;pump-1;1,5\n;;\n",
+        "device\tflow\nä\t1|2\n".encode("utf-16"),
     ],
 }
 SPLICES = [
@@ -53,6 +65,10 @@ SPLICES = [
     b"NaN",
     b"{}",
     b"\xed\xa0\x80",
+    b"\x91" * 2000,
+    b"\xdd\xff\xff\xff\xff",
+    b"\xdf\xff\xff\xff\xff",
+    b"\xd6\xff\x00\x00\x00\x01",
 ]
 
 
@@ -99,7 +115,11 @@ DECODERS = {
     "raw": (a_message(DEVICE_TELEMETRY), BODIES["json"], (), 100),
     "envelope": (lambda data: read_envelope(data, "here"), [GOLDEN["state-envelope-v1.bin"]], (StateError,), 1000),
     "json": (a_body("json"), BODIES["json"], (DecodeError,), 2000),
-    "csv": (a_body("csv"), BODIES["csv"], (DecodeError,), 1000),
+    "csv": (a_body("csv"), BODIES["csv"], (DecodeError,), 2000),
+    "ndjson": (a_body("ndjson"), BODIES["ndjson"], (DecodeError,), 2000),
+    "msgpack": (a_body("msgpack"), BODIES["msgpack"], (DecodeError,), 2000),
+    "msgpack request": (a_request("msgpack"), BODIES["msgpack"], (), 500),
+    "ndjson request": (a_request("ndjson"), BODIES["ndjson"], (), 500),
     "json request": (a_request("json"), BODIES["json"], (), 1500),
     "csv request": (a_request("csv"), BODIES["csv"], (), 500),
     "bundle": (

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from watchkeeper.intake import assembly as module
 from watchkeeper.intake.assembly import Assembly, Placed
-from watchkeeper.intake.bodies import MAX_METRICS, MAX_TAGS, SentReading, fault_of
+from watchkeeper.intake.sent import MAX_METRICS, MAX_TAGS, SentReading, fault_of
 from watchkeeper.packs import MAX_PACK_BYTES, Pack
 from watchkeeper.records import Device, Flag, Origin
 

@@ -3,23 +3,21 @@
 import contextlib
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from watchkeeper.errors import DecodeError
-from watchkeeper.intake import bodies
-from watchkeeper.intake.bodies import Bad, SentReading, device_fault, fault_of, readings_of, time_of
+from watchkeeper.intake import sent
+from watchkeeper.intake.bodies import readings_of
+from watchkeeper.intake.sent import Bad, SentReading, device_fault, fault_of, time_of
 
 GOOD = {"device": "pump-1", "values": {"flow": 1.5}}
 
 
 def read(body, form="json"):
     return readings_of(body if isinstance(body, bytes) else json.dumps(body).encode(), form)
-
-
-def reasons(found):
-    return [item.reason if isinstance(item, Bad) else "" for item in found]
 
 
 @pytest.mark.parametrize("body", [GOOD, [GOOD], {"readings": [GOOD]}], ids=["one", "a list", "a list by name"])
@@ -139,56 +137,70 @@ def test_tags_of_any_kind_become_text_as_json_writes_it():
     assert sent.tags_as_text() == (("line", "7"), ("shift", "2"), ("on", "true"), ("off", "false"), ("gain", "0.5"))
 
 
-def test_csv_has_devices_times_sites_tags_and_values_by_column():
-    header = b"\xef\xbb\xbfdevice, time ,site,tag.line,flow,pressure\r\n"
-    body = header + b"pump-1,1795000000000,north,7, 1.5 ,\r\n\r\npump-2,,,,2,3\r\n"
-    assert read(body, "csv") == [
-        SentReading({"flow": 1.5, "pressure": None}, "pump-1", 1_795_000_000_000, {"line": "7"}, "north"),
-        SentReading({"flow": 2.0, "pressure": 3.0}, "pump-2"),
-    ]
+def test_a_body_of_too_many_readings_is_refused_before_they_are_looked_at(monkeypatch):
+    monkeypatch.setattr(sent, "MAX_READINGS", 3)
+    assert len(read([GOOD] * 3)) == 3
+    rows = b"device,a\n" + b"p,1\n" * 4
+    for body, form in (
+        (json.dumps([GOOD] * 4).encode(), "json"),
+        (b"[NaN,1,2,3]", "json"),
+        (rows, "csv"),
+        (b"1\n" * 4, "ndjson"),
+        (b"\xdd\x00\x00\x00\x04" + b"\x01" * 4, "msgpack"),
+    ):
+        with pytest.raises(DecodeError, match="more than 3 readings in one body"):
+            read(body, form)
 
 
-def test_csv_times_may_be_iso_8601_and_quoted_cells_may_hold_commas():
-    body = b'timestamp,device,"flow, m3/h",tag.name\n2026-11-18T12:00:00,p,"1","a, b"\n'
-    assert read(body, "csv") == [SentReading({"flow, m3/h": 1.0}, "p", "2026-11-18T12:00:00", {"name": "a, b"})]
+def test_a_line_of_ndjson_is_a_reading_and_a_bad_one_is_told_apart_by_its_place():
+    good = json.dumps(GOOD).encode()
+    body = b"\xef\xbb\xbf" + b"\n".join(
+        [good, b"", b'{"device": "p"', b" \r", good + b"\r", b"[" + good + b"]", b"\xff", good]
+    )
+    found = read(body, "ndjson")
+    assert [index for index, item in enumerate(found) if isinstance(item, Bad)] == [1, 3, 4]
+    assert "truncated" in found[1].reason
+    assert "Expected `object`, got `array`" in found[3].reason
+    assert found[1].body == b'{"device": "p"'
+    assert found[0] == found[2] == found[5] == SentReading({"flow": 1.5}, "pump-1")
 
 
-def test_a_bad_row_of_csv_is_told_apart_from_its_neighbours():
-    found = read(b"device,flow\na,1\nb\nc,2,3\nd,warm\ne,5\nf,nan\n", "csv")
-    assert reasons(found[:5]) == [
-        "",
-        "1 cells for 2 columns",
-        "3 cells for 2 columns",
-        "column 'flow': 'warm' is not a number",
-        "",
-    ]
-    assert [item.body for item in found[1:4]] == [b"b", b"c,2,3", b"d,warm"]
-    assert "finite number" in fault_of(found[5])
+@pytest.mark.parametrize("body", [b"", b" \r\n\n\t"])
+def test_ndjson_without_a_line_is_refused_as_a_whole(body):
+    with pytest.raises(DecodeError, match="no line with a reading"):
+        read(body, "ndjson")
 
 
 @pytest.mark.parametrize(
-    ("body", "why"),
-    [
-        (b"", "the first row must name the columns"),
-        (b"flow,pressure\n1,2\n", "'device' among them"),
-        (b"device,flow,flow\na,1,2\n", "once each"),
-        (b"device,ts,time,flow\na,1,2,3\n", "'ts' and 'time' both name the time"),
-        (b'device,flow\n"a,1\n', "not CSV"),
-        (b"device,flow\n\xff,1\n", "not CSV in UTF-8"),
-    ],
+    "body", [GOOD, [GOOD], {"readings": [GOOD]}, {"readings": [GOOD], **{str(n): n for n in range(20)}}]
 )
-def test_csv_without_a_sound_first_row_or_that_cannot_be_parsed_is_refused_as_a_whole(body, why):
-    with pytest.raises(DecodeError, match=why):
-        read(body, "csv")
+def test_messagepack_has_the_shapes_of_json(body):
+    assert read(msgspec.msgpack.encode(body), "msgpack") == [SentReading({"flow": 1.5}, "pump-1")]
 
 
-def test_a_body_of_too_many_readings_is_refused_before_they_are_looked_at(monkeypatch):
-    monkeypatch.setattr(bodies, "MAX_READINGS", 3)
-    assert len(read([GOOD] * 3)) == 3
-    rows = b"device,a\n" + b"p,1\n" * 4
-    for body, form in ((json.dumps([GOOD] * 4).encode(), "json"), (b"[NaN,1,2,3]", "json"), (rows, "csv")):
-        with pytest.raises(DecodeError, match="4 readings in one body; send at most 3"):
-            read(body, form)
+def test_a_great_array_of_messagepack_is_read_whole():
+    assert len(read(msgspec.msgpack.encode([GOOD] * 70_000), "msgpack")) == 70_000
+
+
+@pytest.mark.parametrize("bad", [{"device": "p", "values": {"a": "warm"}}, {"device": "p"}, 7, {"values": {}, b"x": 1}])
+def test_a_reading_of_messagepack_of_the_wrong_shape_is_told_apart_from_its_neighbours(bad):
+    found = read(msgspec.msgpack.encode([GOOD, bad, GOOD]), "msgpack")
+    assert found[0] == found[2] == SentReading({"flow": 1.5}, "pump-1")
+    assert found[1].reason
+    assert found[1].body == msgspec.msgpack.encode(bad)
+
+
+def test_messagepack_can_say_what_json_cannot_and_it_is_no_value():
+    [found] = read(msgspec.msgpack.encode({"device": "p", "values": {"a": float("nan")}}), "msgpack")
+    assert "finite number" in fault_of(found)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\x07", b"\xa1x", b"\xc0", b"\x91", b"\x90\x00", b"\xdc\xff\xff", b"\x91" * 5000, b"\x81" * 5000]
+)
+def test_a_body_that_is_no_messagepack_of_readings_is_refused_as_a_whole(body):
+    with pytest.raises(DecodeError, match="not MessagePack with a reading"):
+        read(body, "msgpack")
 
 
 texts = st.text(max_size=8) | st.sampled_from(["device", "ts", "values", "tags", "site", "readings"])
@@ -199,9 +211,18 @@ jsons = st.recursive(
 )
 
 
+small = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.binary(max_size=4) | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=12,
+)
+
+
 @given(
-    body=st.binary(max_size=60) | jsons.map(lambda value: json.dumps(value).encode()),
-    form=st.sampled_from(["json", "csv"]),
+    body=st.binary(max_size=60)
+    | jsons.map(lambda value: json.dumps(value).encode())
+    | small.map(msgspec.msgpack.encode),
+    form=st.sampled_from(["json", "ndjson", "msgpack", "csv"]),
 )
 def test_whatever_is_sent_is_understood_told_apart_or_refused(body, form):
     try:

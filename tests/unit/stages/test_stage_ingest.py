@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.stages.driving import NOW, Drive, changed, values_of
-from watchkeeper.intake import bodies
+from watchkeeper.intake import sent
 from watchkeeper.outcome import RawMessage
 from watchkeeper.packs import MAX_PACK_BYTES
 from watchkeeper.published import CURRENT_CUTOFF
@@ -111,10 +111,10 @@ def test_a_device_whose_name_cannot_be_is_dead_lettered_not_crashed_on():
 
 
 def test_a_message_of_too_many_readings_is_refused_whole(monkeypatch):
-    monkeypatch.setattr(bodies, "MAX_READINGS", 5)
+    monkeypatch.setattr(sent, "MAX_READINGS", 5)
     drive = Drive("ingest")
     send(drive, [GOOD] * 6)
-    assert "6 readings in one body; send at most 5" in drive.dead()[0].reason
+    assert "more than 5 readings in one body" in drive.dead()[0].reason
     assert not drive.came(IOT_DATA_INGESTION)
 
 
