@@ -90,7 +90,16 @@ def test_the_example_of_curl_is_accepted_and_stored(shell, running):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", PYTHON, ids=str)
+@pytest.mark.parametrize("block", [block for block in PYTHON if "watchkeeper_client" in block.text], ids=str)
+def test_the_example_of_the_client_is_stored(block, running, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    exec(compile(placed(block.text, running), str(block), "exec"), {})  # noqa: S102 - our own page
+    assert points(running, "checkout-service", "queue_depth") == [17]
+    assert points(running, "checkout-service", "render.count") == [1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [block for block in PYTHON if "urllib" in block.text], ids=str)
 def test_the_example_in_python_is_accepted_and_stored(block, running, capsys):
     exec(compile(placed(block.text, running), str(block), "exec"), {})  # noqa: S102 - our own page
     assert capsys.readouterr().out.startswith('{"accepted":1,"rejected":[]')
