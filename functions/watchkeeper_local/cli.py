@@ -16,6 +16,7 @@ import msgspec
 from watchkeeper import __version__
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper_local import node
+from watchkeeper_local.knowledge_cli import add_bundle, add_rules
 from watchkeeper_local.settings import HELP, LISTS, Settings, read_settings
 
 if TYPE_CHECKING:
@@ -159,6 +160,9 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument("version", nargs="?", default="", help="for pin: the model's version")
     add_settings(models)
     models.set_defaults(run=_models)
+
+    add_rules(commands)
+    add_bundle(commands, add_settings, settings_of)
     return parser
 
 
@@ -180,7 +184,9 @@ class Parser(argparse.ArgumentParser):
         """See argparse; what a command does not know is that command's error, with its flags to suggest from."""
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            self._commands().get(parsed.command, self).error(f"unrecognized arguments: {' '.join(unknown)}")
+            command = self._commands().get(parsed.command, self)
+            action = command._commands().get(getattr(parsed, "action", ""), command)  # noqa: SLF001 - of its own class
+            action.error(f"unrecognized arguments: {' '.join(unknown)}")
         return parsed
 
     def _commands(self) -> dict[str, Parser]:

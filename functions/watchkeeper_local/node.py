@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from watchkeeper.bundles import bundle_in_force, stored_bundle
 from watchkeeper.cost.budget import Budget
 from watchkeeper.cost.prices import LOCAL
+from watchkeeper.errors import KnowledgeError
 from watchkeeper.pipeline import PIPELINE
 from watchkeeper.published import Published
 from watchkeeper.topology import TOPICS
@@ -18,9 +20,11 @@ from watchkeeper_local.knowledge import read_bundle
 from watchkeeper_local.sqlite import SqlitePorts, open_ports
 
 if TYPE_CHECKING:
-    from watchkeeper.ports import LanguageModel
+    from watchkeeper.knowledge.bundle import Bundle
+    from watchkeeper.ports import Blobs, LanguageModel
     from watchkeeper_local.settings import Settings
 
+log = logging.getLogger(__name__)
 CONSUMERS = {name: [stage.name for stage in PIPELINE if topic in stage.topics] for name, topic in TOPICS.items()}
 
 
@@ -39,7 +43,27 @@ def open_node(settings: Settings, *, durable: bool) -> tuple[SqlitePorts, Publis
         receivers=open_receivers(settings.receivers, webhook_secret=settings.webhook_secret),
         durable=durable,
     )
-    return ports, Published(ports, read_bundle(settings.knowledge_base), Budget(settings.budget, LOCAL))
+    try:
+        bundle = bundle_to_begin_with(ports.blobs, settings)
+    except BaseException:
+        ports.close()
+        raise
+    return ports, Published(ports, bundle, Budget(settings.budget, LOCAL))
+
+
+def bundle_to_begin_with(blobs: Blobs, settings: Settings) -> Bundle:
+    """What is in force; where nothing is yet, or it cannot be read, the folder's.
+
+    So a worker that starts again is not stopped by a folder that somebody is editing.
+    """
+    version = bundle_in_force(blobs).version
+    try:
+        return stored_bundle(blobs, version) if version else read_bundle(settings.knowledge_base)
+    except KnowledgeError as error:
+        if not version:
+            raise
+        log.error("the bundle in force cannot be read, and the folder's is used: %s", error)
+        return read_bundle(settings.knowledge_base)
 
 
 def set_up_logging(settings: Settings, process: str) -> None:

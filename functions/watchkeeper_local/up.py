@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
-from watchkeeper.published import publish_bundle
+from watchkeeper.bundles import publish_at_start
 from watchkeeper_local.bridge import Bridge
 from watchkeeper_local.broker import start_broker
+from watchkeeper_local.knowledge import folder_name, read_bundle
 from watchkeeper_local.lifeline import Child
 from watchkeeper_local.lock import only_one
-from watchkeeper_local.node import CONSUMERS, open_node
+from watchkeeper_local.node import CONSUMERS, clock, open_node
 from watchkeeper_local.serve import ApiServer, backend_of
 from watchkeeper_local.training import keep_training
 from watchkeeper_local.work import reach_out, work
@@ -50,7 +51,7 @@ class Runtime:
             exits.enter_context(only_one(Path(settings.data_dir)))
             self.ports, self.published = open_node(settings, durable=True)
             exits.callback(self.ports.close)
-            publish_bundle(self.ports.blobs, self.published.bundle)
+            self._publish()
             if not settings.mqtt_broker:
                 self._broker = start_broker(settings)
                 exits.callback(self._stop_broker)
@@ -92,6 +93,19 @@ class Runtime:
         if self._since_prune >= PRUNE_S:
             self._since_prune = 0.0
             self.ports.prune({topic: groups for topic, groups in CONSUMERS.items() if groups}, KEEP)
+
+    def _publish(self) -> None:
+        """Put the folder's bundle in force, unless it has not changed and another one was put in force since."""
+        folder = self.settings.knowledge_base
+        bundle = read_bundle(folder)
+        in_force = publish_at_start(self.ports.blobs, bundle, folder_name(folder), now=clock()).version
+        if in_force != bundle.version:
+            message = (
+                "bundle %s stays in force: the knowledge base %s (%s) has not changed since it was published; "
+                "`watchkeeper bundle publish` puts it in force again"
+            )
+            log.warning(message, in_force, folder or "that comes with Watchkeeper", bundle.version)
+        self.published.refresh(clock())
 
     def _start(self, name: str, start: Callable[[], Child]) -> None:
         self._children[name] = (start(), start)

@@ -11,43 +11,29 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from watchkeeper.bundles import CURRENT_BUNDLE, decode_in_force, stored_bundle
 from watchkeeper.cost.budget import Budget
 from watchkeeper.cost.prices import LOCAL
 from watchkeeper.detection.model import Model
 from watchkeeper.errors import KnowledgeError, ModelError
-from watchkeeper.knowledge.bundle import Bundle
 from watchkeeper.outcome import ABSENT
 from watchkeeper.ports import Key
 from watchkeeper.records import Cutoff, Switches
 from watchkeeper.topology import CUTOFFS
 
 if TYPE_CHECKING:
+    from watchkeeper.knowledge.bundle import Bundle
     from watchkeeper.ports import Blobs, Ports, Tables
 
 log = logging.getLogger(__name__)
 REFRESH_MS = 5_000
-CURRENT_BUNDLE = "bundles/current"
 CURRENT_MODEL = "models/current"
 CURRENT_CUTOFF = Key("current", "-")
-
-
-def bundle_key(version: str) -> str:
-    """Where a bundle is."""
-    return f"bundles/{version}.json"
 
 
 def model_key(version: str) -> str:
     """Where a model is."""
     return f"models/{version}.model"
-
-
-def publish_bundle(blobs: Blobs, bundle: Bundle) -> None:
-    """Put a valid bundle in force. Conflict: somebody else published at the same moment."""
-    before = blobs.get_many([CURRENT_BUNDLE]).get(CURRENT_BUNDLE)
-    if before and before.data.decode() == bundle.version:
-        return
-    blobs.put(bundle_key(bundle.version), bundle.encode())
-    blobs.put(CURRENT_BUNDLE, bundle.version.encode(), before.version if before else ABSENT)
 
 
 class Pin(msgspec.Struct, frozen=True):
@@ -143,18 +129,16 @@ class Published:
         self.refreshed = now
 
     def _take_bundle(self, pointer: bytes) -> None:
-        version = pointer.decode()
+        version = decode_in_force(pointer).version
         if version != self.bundle.version:
-            self.bundle = Bundle.decode(self._stored(bundle_key(version)))
+            self.bundle = stored_bundle(self.ports.blobs, version)
 
     def _take_model(self, pointer: bytes) -> None:
         version = msgspec.json.decode(pointer, type=Pin).version
         if version and (self.model is None or version != self.model.version):
-            self.model = Model.decode(self._stored(model_key(version)))
-
-    def _stored(self, key: str) -> bytes:
-        blob = self.ports.blobs.get_many([key]).get(key)
-        if blob is None:
-            message = f"{key} is pointed to and not stored"
-            raise ModelError(message)
-        return blob.data
+            key = model_key(version)
+            blob = self.ports.blobs.get_many([key]).get(key)
+            if blob is None:
+                message = f"{key} is pointed to and not stored"
+                raise ModelError(message)
+            self.model = Model.decode(blob.data)

@@ -51,9 +51,15 @@ def test_a_page_names_no_folder_of_the_machine_it_was_written_on(name):
 
 
 def commands():
-    parser = cli._parser()
-    (found,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    return {"": parser, **found.choices}
+    """The parser of each command, by its words; one that has actions stands for them (`bundle list`)."""
+    return {"": cli._parser(), **dict(inside(cli._parser()))}
+
+
+def inside(parser, words=""):
+    for found in (action for action in parser._actions if isinstance(action, argparse._SubParsersAction)):
+        for word, command in found.choices.items():
+            actions = dict(inside(command, f"{words}{word} "))
+            yield from actions.items() if actions else {f"{words}{word}": command}.items()
 
 
 def settings_flags():
@@ -67,7 +73,7 @@ def test_every_option_of_a_command_is_documented(command):
     options -= {"-h", "--help"}
     assert {option for option in options if f"{option}`" not in everything and f"{option} " not in everything} == set()
     name = f"watchkeeper {command}".strip()
-    row = re.search(rf"^\| `{name}(?: [A-Z]+…?)?` \|([^|]*)\|", page("docs/configuration.md"), re.MULTILINE)
+    row = re.search(rf"^\| `{name}(?: [A-Z]+…?)*` \|([^|]*)\|", page("docs/configuration.md"), re.MULTILINE)
     assert row, f"docs/configuration.md has no row for {command}"
     for option in options - settings_flags():
         assert option in row[1], (command, option)

@@ -5,21 +5,19 @@ import dataclasses
 import msgspec
 import pytest
 
+from watchkeeper.bundles import CURRENT_BUNDLE, bundle_key, publish_bundle
 from watchkeeper.errors import Conflict, ModelError, Unavailable
 from watchkeeper.knowledge.bundle import Bundle
 from watchkeeper.memory import MemoryBlobs, memory_ports
 from watchkeeper.published import (
-    CURRENT_BUNDLE,
     CURRENT_CUTOFF,
     CURRENT_MODEL,
     REFRESH_MS,
     Pin,
     Published,
-    bundle_key,
     current_pin,
     model_key,
     pin_model,
-    publish_bundle,
     publish_model,
     roll_back_model,
 )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from watchkeeper.errors import KnowledgeError
+from watchkeeper.errors import ConfigError, KnowledgeError
 from watchkeeper.knowledge.bundle import Bundle
 from watchkeeper_local.knowledge import read_bundle, shipped_folder
 
@@ -16,14 +16,16 @@ def test_the_shipped_knowledge_base_is_read_whole():
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(KnowledgeError, match="no-such"):
+    with pytest.raises(ConfigError, match="no-such: no such folder"):
         read_bundle(str(tmp_path / "no-such"))
+    with pytest.raises(ConfigError, match="no knowledge base, which has the folders devices"):
+        read_bundle(str(tmp_path))
 
 
 def test_a_file_that_is_no_text_is_named(tmp_path):
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "pump.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(KnowledgeError, match=r"pump\.yaml"):
+    with pytest.raises(KnowledgeError, match=r"rules/pump\.yaml:1: not Unicode text"):
         read_bundle(str(tmp_path))
 
 

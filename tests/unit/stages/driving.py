@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from watchkeeper.bundles import publish_bundle
 from watchkeeper.cost.budget import Budget
 from watchkeeper.cost.prices import LOCAL
 from watchkeeper.knowledge.bundle import FOLDERS, Bundle
@@ -18,7 +19,7 @@ from watchkeeper.memory import memory_ports
 from watchkeeper.packs import Pack, Table
 from watchkeeper.pipeline import STAGES
 from watchkeeper.ports import Key, Message
-from watchkeeper.published import Published, publish_bundle
+from watchkeeper.published import Published
 from watchkeeper.records import DeadLetter, Device
 from watchkeeper.run import Runner
 from watchkeeper.topology import DEAD_LETTER
