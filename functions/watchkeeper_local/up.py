@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
+from watchkeeper.dead_letters import OPERATORS
 from watchkeeper.published import publish_bundle
+from watchkeeper.topology import DEAD_LETTER
 from watchkeeper_local.bridge import Bridge
 from watchkeeper_local.broker import start_broker
 from watchkeeper_local.lifeline import Child
@@ -91,7 +93,8 @@ class Runtime:
         self._since_prune += LOOK_S
         if self._since_prune >= PRUNE_S:
             self._since_prune = 0.0
-            self.ports.prune({topic: groups for topic, groups in CONSUMERS.items() if groups}, KEEP)
+            taking = CONSUMERS | {DEAD_LETTER.name: [OPERATORS]}
+            self.ports.prune({topic: groups for topic, groups in taking.items() if groups}, KEEP)
 
     def _start(self, name: str, start: Callable[[], Child]) -> None:
         self._children[name] = (start(), start)
