@@ -114,11 +114,24 @@ def _models(parsed: argparse.Namespace) -> int:
     return manage_models(settings_of(parsed), parsed.action, parsed.version)
 
 
+def _devices(parsed: argparse.Namespace) -> int:
+    from watchkeeper_local.devices import show_devices
+
+    return show_devices(parsed.url, parsed.api_key or os.environ.get("WATCHKEEPER_API_KEY"), as_json=parsed.json)
+
+
 def _dead_letters(parsed: argparse.Namespace) -> int:
     from watchkeeper_local.dead_letters import manage_letters
 
     settings = settings_of(parsed)
     return manage_letters(settings, parsed.action, parsed.ids, everything=parsed.all, as_json=parsed.json)
+
+
+def _doctor(parsed: argparse.Namespace) -> int:
+    from watchkeeper_local.doctor import examine
+
+    key = parsed.api_key or os.environ.get("WATCHKEEPER_API_KEY")
+    return examine(lambda: settings_of(parsed), parsed.data_dir or "", key)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -153,6 +166,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_asking(status)
     status.set_defaults(run=_status)
 
+    devices = commands.add_parser("devices", help="which devices a running Watchkeeper knows, and who is silent")
+    _add_asking(devices)
+    devices.set_defaults(run=_devices)
+
     letters = commands.add_parser("dead-letters", help="look at, redrive or discard what no stage could take")
     letters.add_argument("action", choices=("list", "show", "redrive", "discard"))
     letters.add_argument("ids", nargs="*", metavar="ID", help="letters, by their ids or the beginnings of them")
@@ -160,6 +177,11 @@ def _parser() -> argparse.ArgumentParser:
     letters.add_argument("--json", action="store_true", help="as JSON, for list and show")
     add_settings(letters)
     letters.set_defaults(run=_dead_letters)
+
+    doctor = commands.add_parser("doctor", help="what is wrong with this machine, the data folder and what runs")
+    add_settings(doctor)
+    _add_key(doctor)
+    doctor.set_defaults(run=_doctor)
 
     pipeline = commands.add_parser("pipeline", help="the table of stages, topics and tables")
     pipeline.add_argument("--mermaid", action="store_true", help="as a picture in Mermaid")
