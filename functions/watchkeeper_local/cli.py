@@ -115,6 +115,26 @@ def _models(parsed: argparse.Namespace) -> int:
     return manage_models(settings_of(parsed), parsed.action, parsed.version)
 
 
+def _devices(parsed: argparse.Namespace) -> int:
+    from watchkeeper_local.devices import show_devices
+
+    return show_devices(parsed.url, parsed.api_key or os.environ.get("WATCHKEEPER_API_KEY"), as_json=parsed.json)
+
+
+def _dead_letters(parsed: argparse.Namespace) -> int:
+    from watchkeeper_local.dead_letters import manage_letters
+
+    settings = settings_of(parsed)
+    return manage_letters(settings, parsed.action, parsed.ids, everything=parsed.all, as_json=parsed.json)
+
+
+def _doctor(parsed: argparse.Namespace) -> int:
+    from watchkeeper_local.doctor import examine
+
+    key = parsed.api_key or os.environ.get("WATCHKEEPER_API_KEY")
+    return examine(lambda: settings_of(parsed), parsed.data_dir or "", key)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="watchkeeper", description="Watches fleets of devices and services.")
     parser.add_argument("--version", action="version", version=f"watchkeeper {__version__}")
@@ -144,12 +164,25 @@ def _parser() -> argparse.ArgumentParser:
     replay.set_defaults(run=_replay)
 
     status = commands.add_parser("status", help="what a running Watchkeeper has taken, found and spent")
-    status.add_argument(
-        "--url", default="http://127.0.0.1:8080", help="where its API is (default: http://127.0.0.1:8080)"
-    )
-    status.add_argument("--json", action="store_true", help="as JSON")
-    _add_key(status)
+    _add_asking(status)
     status.set_defaults(run=_status)
+
+    devices = commands.add_parser("devices", help="which devices a running Watchkeeper knows, and who is silent")
+    _add_asking(devices)
+    devices.set_defaults(run=_devices)
+
+    letters = commands.add_parser("dead-letters", help="look at, redrive or discard what no stage could take")
+    letters.add_argument("action", choices=("list", "show", "redrive", "discard"))
+    letters.add_argument("ids", nargs="*", metavar="ID", help="letters, by their ids or the beginnings of them")
+    letters.add_argument("--all", action="store_true", help="all open ones, for redrive and discard")
+    letters.add_argument("--json", action="store_true", help="as JSON, for list and show")
+    add_settings(letters)
+    letters.set_defaults(run=_dead_letters)
+
+    doctor = commands.add_parser("doctor", help="what is wrong with this machine, the data folder and what runs")
+    add_settings(doctor)
+    _add_key(doctor)
+    doctor.set_defaults(run=_doctor)
 
     pipeline = commands.add_parser("pipeline", help="the table of stages, topics and tables")
     pipeline.add_argument("--mermaid", action="store_true", help="as a picture in Mermaid")
@@ -164,6 +197,13 @@ def _parser() -> argparse.ArgumentParser:
     add_rules(commands)
     add_bundle(commands, add_settings, settings_of)
     return parser
+
+
+def _add_asking(parser: argparse.ArgumentParser) -> None:
+    where = "http://127.0.0.1:8080"
+    parser.add_argument("--url", default=where, help=f"where its API is (default: {where})")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    _add_key(parser)
 
 
 def _add_key(parser: argparse.ArgumentParser) -> None:
@@ -183,6 +223,9 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
         """See argparse; what a command does not know is that command's error, with its flags to suggest from."""
         parsed, unknown = self.parse_known_args(args, namespace)
+        if hasattr(parsed, "ids"):  # those behind a flag, which argparse gives back if there are none before it
+            parsed.ids += [text for text in unknown if not text.startswith("-")]
+            unknown = [text for text in unknown if text.startswith("-")]
         if unknown:
             command = self._commands().get(parsed.command, self)
             action = command._commands().get(getattr(parsed, "action", ""), command)  # noqa: SLF001 - of its own class

@@ -16,6 +16,22 @@ if TYPE_CHECKING:
 FILE_NAME = "watchkeeper.lock"
 
 
+def holder(folder: Path) -> str:
+    """The process that holds the folder, as far as it has said; empty: nobody does. Nothing is made or changed."""
+    try:
+        handle = os.open(folder / FILE_NAME, os.O_RDONLY)
+    except OSError:
+        return ""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return _written(handle) or "unknown"
+    else:
+        return ""
+    finally:
+        os.close(handle)
+
+
 @contextlib.contextmanager
 def only_one(folder: Path) -> Iterator[None]:
     """Hold the folder. ConfigError: another process holds it, or it cannot be used. Given up when the process ends."""
@@ -29,9 +45,9 @@ def only_one(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            holder = os.pread(handle, 20, 0).decode(errors="replace").strip()
             message = (
-                f"{folder} is in use by another Watchkeeper (process {holder}); stop it, or choose another --data-dir"
+                f"{folder} is in use by another Watchkeeper (process {_written(handle)}); stop it, or choose another "
+                "--data-dir"
             )
             raise ConfigError(message) from error
         os.truncate(handle, 0)
@@ -39,3 +55,7 @@ def only_one(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _written(handle: int) -> str:
+    return os.pread(handle, 20, 0).decode(errors="replace").strip()

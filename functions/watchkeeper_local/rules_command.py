@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watchkeeper.errors import ConfigError, KnowledgeError
-from watchkeeper.intake.bodies import SentReading
+from watchkeeper.intake.sent import SentReading
 from watchkeeper.knowledge.bundle import FOLDERS, Bundle
 from watchkeeper.knowledge.problems import did_you_mean
 from watchkeeper.records import DEFAULT_TENANT, Device

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
 from watchkeeper.bundles import publish_at_start
+from watchkeeper.dead_letters import OPERATORS
+from watchkeeper.topology import DEAD_LETTER
 from watchkeeper_local.bridge import Bridge
 from watchkeeper_local.broker import start_broker
 from watchkeeper_local.knowledge import folder_name, read_bundle
@@ -92,7 +94,8 @@ class Runtime:
         self._since_prune += LOOK_S
         if self._since_prune >= PRUNE_S:
             self._since_prune = 0.0
-            self.ports.prune({topic: groups for topic, groups in CONSUMERS.items() if groups}, KEEP)
+            taking = CONSUMERS | {DEAD_LETTER.name: [OPERATORS]}
+            self.ports.prune({topic: groups for topic, groups in taking.items() if groups}, KEEP)
 
     def _publish(self) -> None:
         """Put the folder's bundle in force, unless it has not changed and another one was put in force since."""

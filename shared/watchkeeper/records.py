@@ -241,7 +241,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, tag="alert", omit_default
 
 
 class DeadLetter(msgspec.Struct, frozen=True, tag="dead", omit_defaults=True):
-    """What no stage could take: the original bytes, the reason, and where it came from."""
+    """What no stage could take: the original bytes, the reason, and where it came from.
+
+    `received` is when the hub or the API had taken it, wall time; 0 where that is not known or plays no part.
+    """
 
     id: str
     stage: str
@@ -254,6 +257,7 @@ class DeadLetter(msgspec.Struct, frozen=True, tag="dead", omit_defaults=True):
     index: int = 0
     tenant: str = DEFAULT_TENANT
     device: str = ""
+    received: int = 0
     v: int = SCHEMA_VERSION
 
 

@@ -166,10 +166,12 @@ class Runner:
         return delivered, outcome
 
     def _dead(self, partition: int, message: Stored, reason: str) -> DeadLetter:
-        where = (self._name, partition, message.offset)
+        where, head = (self._name, partition, message.offset), message.headers
+        received = head.get("received", "")
         return DeadLetter(
             text_id(self.stage.name, *where), self.stage.name, reason, message.value, self.clock(), *where,
-            tenant=message.headers.get("tenant", "default"), device=message.headers.get("device", ""),
+            tenant=head.get("tenant", "default"), device=head.get("device", ""),
+            received=int(received) if received.isdecimal() and len(received) < 16 else 0,
         )  # fmt: skip
 
     def _shard(self, item: Delivered) -> int:

@@ -25,7 +25,7 @@ from watchkeeper.worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from watchkeeper.intake.bodies import SentReading
+    from watchkeeper.intake.sent import SentReading
     from watchkeeper.knowledge.bundle import Bundle
     from watchkeeper.knowledge.rules import Rule
     from watchkeeper.topology import Topic

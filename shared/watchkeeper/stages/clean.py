@@ -84,9 +84,11 @@ class _Cleaning:
             reason = f"event time is {ahead:.0f} minutes after it was received; is the device's clock right?"
             name = text_id("clean", self.pack.ids(table)[row], reading.received)
             body = msgspec.json.encode(reading)
-            self.outcome.dead.append(
-                DeadLetter(name, "clean", reason, body, self.ctx.now, tenant=reading.tenant, device=reading.device)
-            )
+            letter = DeadLetter(
+                name, "clean", reason, body, self.ctx.now,
+                tenant=reading.tenant, device=reading.device, received=reading.received,
+            )  # fmt: skip
+            self.outcome.dead.append(letter)
         self.outcome.counts["dead"] += int(future.sum())
         self.table = dataclasses.replace(table.select(~future), flags=table.flags[~future].copy())
 

@@ -134,5 +134,6 @@ def _dead(message: RawMessage, origin: Origin | None, index: int, bad: Bad, ctx:
     where = (origin.topic, origin.partition, origin.offset) if origin else ("http", 0, 0)
     name = text_id("ingest", *where, message.request, index)
     return DeadLetter(
-        name, "ingest", bad.reason, bad.body, ctx.now, *where, index, tenant=message.tenant, device=message.device
-    )
+        name, "ingest", bad.reason, bad.body, ctx.now, *where, index,
+        tenant=message.tenant, device=message.device, received=message.received,
+    )  # fmt: skip

@@ -14,6 +14,7 @@ import numpy as np
 from watchkeeper.alerting.state import NotifyState, Unanswered
 from watchkeeper.checking.state import Breach, CheckState, Heard
 from watchkeeper.cleaning.state import CLEAN_CODEC
+from watchkeeper.dead_letters import TakenLetter
 from watchkeeper.detection.scorer import score
 from watchkeeper.detection.state import DetectorState
 from watchkeeper.explaining.state import ExplainState, Open, Waiting
@@ -158,6 +159,7 @@ def records() -> dict[str, msgspec.Struct]:
         "episode": episode,
         "alert": alert,
         "dead-letter": DeadLetter("d-1", "clean", "bad", b"\xff\x00", TS, "t", 1, 2, 3, "acme", "pump-1"),
+        "taken-letter": TakenLetter("d-1", "redriven", TS),
         "device": DeviceRecord("acme", "pump-1", "north", "pump", ("flow",), TS, TS + 1),
         "delivery": Delivery("ep-1/firing", "phone", alert, 2, TS + 9, "pending", "away"),
         "acknowledgement": Acknowledgement("ep-1", "acme", "ann", TS, "on it"),
