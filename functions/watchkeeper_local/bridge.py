@@ -43,6 +43,7 @@ class Bridge:
         self._endpoint = parse_endpoint(url, ("mqtt", "mqtts"))
         self._waiting: queue.Queue[tuple[mqtt.MQTTMessage, int]] = queue.Queue()
         self._stop = threading.Event()
+        self._ending = False
         self.connected = threading.Event()
         self.stored = 0
         self._client = mqtt.Client(
@@ -76,8 +77,13 @@ class Bridge:
             message = f"{self._endpoint.shown} accepts no connection; is a broker there, with this user and password?"
             raise ConfigError(message)
 
+    def expect_the_end(self) -> None:
+        """The broker is about to be stopped on purpose: that it is gone is no news."""
+        self._ending = True
+
     def stop(self) -> None:
         """Store what has come, then disconnect; what has not been acknowledged waits in the broker."""
+        self._ending = True
         self._stop.set()
         if self._writer.is_alive():
             self._writer.join(10)
@@ -107,7 +113,7 @@ class Bridge:
         _properties: Properties | None,
     ) -> None:
         self.connected.clear()
-        if not self._stop.is_set():
+        if not self._ending:
             log.warning("%s is gone (%s); trying again", self._endpoint.shown, reason)
 
     def _write(self) -> None:

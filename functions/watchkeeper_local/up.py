@@ -69,7 +69,8 @@ class Runtime:
             self.bridge = Bridge(_broker_url(settings), self.ports, shards=settings.shards, ca_file=settings.mqtt_ca)
             self.bridge.start()
             exits.callback(self.bridge.stop)
-            exits.callback(self._stop_broker)  # first: what it acknowledges after the bridge has gone would be lost
+            exits.callback(self._stop_broker)  # before the bridge, or what it acknowledges meanwhile would be lost
+            exits.callback(self.bridge.expect_the_end)
             self._exits = exits.pop_all()
         return self
 

@@ -103,6 +103,7 @@ def test_it_stops_cleanly_when_asked_and_leaves_no_process_behind(up, how):
     assert not alive
     assert "has stopped" in up.log()
     assert "Traceback" not in up.log()
+    assert "WARNING" not in up.log(), "an orderly end is no news"
 
 
 def test_beyond_loopback_it_wants_keys_and_with_them_it_lets_in_only_their_holders(up_with, tmp_path):
