@@ -60,7 +60,7 @@ clean: ## Remove what was built, cached or measured; .venv stays (rm -r .venv is
 $(STAMP): pyproject.toml requirements/dev.txt
 	@$(MAKE_VENV)
 	@echo "watchkeeper: installing the pinned packages into $(VENV); this takes about a minute, once"
-	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) install --require-hashes --no-deps -r requirements/dev.txt  # a lock is whole: nothing is left to be resolved
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 

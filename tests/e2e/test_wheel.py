@@ -25,7 +25,7 @@ def test_the_wheel_runs_the_demo_in_a_clean_environment_and_loses_nothing(tmp_pa
     venv.create(tmp_path / "clean", with_pip=True)
     python = tmp_path / "clean" / "bin" / "python"
     quiet = ("-m", "pip", "install", "-q", "--disable-pip-version-check")
-    run(python, *quiet, "--require-hashes", "-r", ROOT / "requirements" / "local.txt", where=tmp_path)
+    run(python, *quiet, "--require-hashes", "--no-deps", "-r", ROOT / "requirements" / "local.txt", where=tmp_path)
     run(python, *quiet, "--no-deps", wheel, where=tmp_path)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
