@@ -4,14 +4,18 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from watchkeeper.knowledge.calendars import Calendar
+from watchkeeper.knowledge.catalogue import Clock
 from watchkeeper.records import (
     Acknowledgement,
     Alert,
     Cutoff,
     DeviceRecord,
     Episode,
+    Importance,
     Report,
     Review,
+    SchemaRecord,
     Spend,
 )
 
@@ -75,10 +79,70 @@ class Health(msgspec.Struct, frozen=True):
     version: str
 
 
+class DeviceEntry(DeviceRecord, frozen=True):
+    """A device; `quality`, where asked for, is the share of its readings in the last whole span that were good."""
+
+    quality: float | None = None
+
+
+class DeviceDetail(DeviceRecord, frozen=True, kw_only=True, omit_defaults=False):
+    """A device, what the catalogue says of it, and which metrics it sends on each topic.
+
+    `gap_ms`: a longer silence is a gap. `units` and `derived` are by metric.
+    """
+
+    importance: Importance
+    interval_ms: int
+    gap_ms: int
+    clock: Clock
+    time_zone: str
+    calendar: Calendar | None
+    owner: str
+    notes: str
+    feeds: tuple[str, ...]
+    fed_by: tuple[str, ...]
+    units: dict[str, str]
+    derived: dict[str, str]
+    schemas: list[SchemaRecord]
+
+
+class MetricScore(msgspec.Struct, frozen=True):
+    """How many readings of a metric came in a span, and what they were; `share`: good ones of those expected."""
+
+    share: float
+    readings: int
+    valid: int
+    stuck: int
+    filled: int
+    good: int
+
+
+class QualitySpan(msgspec.Struct, frozen=True):
+    """One hour or day of a device. `expected` readings of each metric; 0: nobody has said how often it reports.
+
+    `share` is the mean of the metrics'. `skew_ms`: by how much its clock was known to be off, to be added.
+    """
+
+    start: int
+    span_ms: int
+    expected: float
+    late: int
+    share: float
+    skew_ms: int
+    metrics: dict[str, MetricScore]
+
+
+class Quality(msgspec.Struct, frozen=True):
+    """The spans of a device that are over, the oldest first; one in which nothing came has a share of 0."""
+
+    device: str
+    spans: list[QualitySpan]
+
+
 class DeviceList(msgspec.Struct, frozen=True):
     """Devices by name. `next`: what to give as `after` for more; empty: there are none."""
 
-    devices: list[DeviceRecord]
+    devices: list[DeviceEntry]
     next: str
 
 
@@ -199,11 +263,13 @@ MODELS: tuple[type[msgspec.Struct], ...] = (
     AcknowledgeIn,
     AlertList,
     AnomalyList,
+    DeviceDetail,
     DeviceList,
     ErrorAnswer,
     Health,
     IngestAnswer,
     PipelineView,
+    Quality,
     ReadingsIn,
     Review,
     ReviewIn,

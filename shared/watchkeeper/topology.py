@@ -130,6 +130,8 @@ TOPICS: Mapping[str, Topic] = {
     )
 }
 
+QUALITY = TableSpec("quality", records.QualityRecord, "tenant / device, start, source, set of metrics")
+SCHEMAS = TableSpec("schemas", records.SchemaRecord, "tenant / device, source")
 DEVICES = TableSpec("devices", records.DeviceRecord, "tenant / device")
 EPISODES = TableSpec("episodes", records.Episode, "tenant / episode")
 REPORTS = TableSpec("reports", records.Report, "tenant / episode")
@@ -143,6 +145,8 @@ REVIEWS = TableSpec("reviews", records.Review, "tenant / episode")
 TABLES: Mapping[str, TableSpec] = {
     table.name: table
     for table in (
+        QUALITY,
+        SCHEMAS,
         DEVICES,
         EPISODES,
         REPORTS,

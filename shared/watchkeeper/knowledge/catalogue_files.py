@@ -63,6 +63,10 @@ def _read_class(fields: Fields, file: str, complain: Complain) -> DeviceClass:
     metrics = {metric: _read_metric(metric, node, complain) for metric, node in fields.mapping("metrics").items()}
     derived = read_derived(fields, metrics, complain)
     for each in derived:
+        spec = metrics.get(each.name)
+        if spec and (spec.fill is not Fill.NONE or spec.stuck_ms or spec.missing):
+            hint = "'missing', 'fill' and 'stuck_after' belong to the metrics it is computed from"
+            complain(fields.mapping("metrics")[each.name].at, f"{quote(each.name)} is derived; {hint}")
         metrics.setdefault(each.name, MetricSpec(each.name))
     sent = {metric: spec for metric, spec in metrics.items() if all(metric != each.name for each in derived)}
     return DeviceClass(

@@ -9,6 +9,8 @@ OPERATIONS = {
     ("post", "/ingest/csv"): "IngestAnswer",
     ("get", "/health"): "Health",
     ("get", "/api/devices"): "DeviceList",
+    ("get", "/api/devices/{device}"): "DeviceDetail",
+    ("get", "/api/devices/{device}/quality"): "Quality",
     ("get", "/api/devices/{device}/series"): "Series",
     ("get", "/api/anomalies"): "AnomalyList",
     ("post", "/api/anomalies/{anomaly}/review"): "Review",

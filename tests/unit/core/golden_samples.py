@@ -1,4 +1,4 @@
-"""One of everything that is stored or travels, for the golden files of version 1.
+"""One of everything that is stored or travels, for the golden files of version 1, and states of later versions.
 
 `python -m tests.unit.core.golden_samples` writes files that are not there yet. Those that are there are never written
 again: what is in them is what customers have stored, and the next version has to read it.
@@ -13,11 +13,12 @@ import numpy as np
 
 from watchkeeper.alerting.state import NotifyState, Unanswered
 from watchkeeper.checking.state import Breach, CheckState, Heard
-from watchkeeper.cleaning.state import CLEAN_CODEC
+from watchkeeper.cleaning.state import CLEAN_CODEC, Schema
 from watchkeeper.dead_letters import TakenLetter
 from watchkeeper.detection.scorer import score
 from watchkeeper.detection.state import DetectorState
 from watchkeeper.explaining.state import ExplainState, Open, Waiting
+from watchkeeper.ids import text_id
 from watchkeeper.packs import Pack, Table
 from watchkeeper.pipeline import STAGES
 from watchkeeper.records import (
@@ -31,10 +32,13 @@ from watchkeeper.records import (
     DeviceRecord,
     Episode,
     Importance,
+    MetricQuality,
     MetricView,
     Origin,
+    QualityRecord,
     Report,
     Review,
+    SchemaRecord,
     Severity,
     Source,
     Spend,
@@ -161,6 +165,19 @@ def records() -> dict[str, msgspec.Struct]:
         "dead-letter": DeadLetter("d-1", "clean", "bad", b"\xff\x00", TS, "t", 1, 2, 3, "acme", "pump-1"),
         "taken-letter": TakenLetter("d-1", "redriven", TS),
         "device": DeviceRecord("acme", "pump-1", "north", "pump", ("flow",), TS, TS + 1),
+        "quality": QualityRecord(
+            "acme",
+            "pump-1",
+            TS,
+            3_600_000,
+            "iot-data-ingestion",
+            3600.0,
+            3500,
+            3,
+            {"flow": MetricQuality(9, 1, 2, 6)},
+            -60_000,
+        ),
+        "schema": SchemaRecord("acme", "pump-1", "iot-data-ingestion", 3, ("flow",), TS, ("flow",), ("speed",)),
         "delivery": Delivery("ep-1/firing", "phone", alert, 2, TS + 9, "pending", "away"),
         "acknowledgement": Acknowledgement("ep-1", "acme", "ann", TS, "on it"),
         "review": Review("ep-1", "acme", "pump-1", TS, TS + 9, "confirmed", "ann", TS + 99, "worn"),
@@ -172,8 +189,7 @@ def records() -> dict[str, msgspec.Struct]:
 def states() -> dict[str, object]:
     """A state of each stage that keeps one."""
     clean = CLEAN_CODEC.empty()
-    clean.newest[clean.slot("acme", "pump-1", ("flow",))] = TS
-    clean.last_values = {"flow": {0: 1.5}}
+    clean.old = {text_id("acme", "pump-1", "flow"): (TS, {"flow": 1.5})}
     clean.remember(np.array([1, 2**63], np.uint64), np.array([3, 4], np.uint64))
     heard = {"acme\0pump-1": Heard("acme", "pump-1", "north", TS, TS - 5, live=True, silent=["device.silent"])}
     breach = {"acme\0pump-1": {"pump.flow-low": Breach(TS, TS + 1, TS + 2, TS + 3, 4)}}
@@ -195,10 +211,28 @@ def states() -> dict[str, object]:
     }
 
 
+def later_states() -> dict[str, tuple[str, object]]:
+    """States of later versions, with what they brought, by the names of their files: of which stage, and the state."""
+    clean = CLEAN_CODEC.empty()
+    device = clean.devices.find(["acme\0pump-1"])
+    held, _ = clean.rows(("flow",), device)
+    held.newest[0], held.born[0], held.noted[0], held.cell[0] = TS, TS - 9, 7, TS - 99
+    held.counts[0] = range(6)
+    held.trail("flow")[0] = [TS - 9, 1.0, TS - 5, 1.25, TS, 1.5]
+    held.watch("flow")[0] = [1.5, TS - 9, TS, 0, TS]
+    who = clean.devices
+    who.heard[0], who.least[0], who.minima[0], who.skew[0] = 7, -60_000, [-60_000, -60_001, -60_002], -60_001
+    who.schemas[0] = Schema(3, 40, {"flow": (40, 1), "speed": (2, 1)}, ["flow"], ["speed"])
+    clean.remember(np.array([1, 2**63], np.uint64), np.array([3, 4], np.uint64))
+    clean.old = {"0123456789abcdef": (TS, {"flow": 1.5})}
+    return {"state-clean-v2.bin": ("clean", clean)}
+
+
 def files() -> dict[str, bytes]:
     """All golden files."""
     found = {f"state-{name}-v1.bin": STAGES[name].codec.encode(state) for name, state in states().items()}
     found |= {f"record-{name}-v1.json": msgspec.json.encode(record) for name, record in records().items()}
+    found |= {file: STAGES[name].codec.encode(state) for file, (name, state) in later_states().items()}
     found["record-pack-v1.json"] = pack().encode()
     found["state-envelope-v1.bin"] = msgspec.msgpack.encode([1, {"clean:t/3": (17, 2)}, b"body"])
     return found
