@@ -24,7 +24,10 @@ from watchkeeper.knowledge.units import Conversion, conversion
 from watchkeeper.knowledge.yaml_nodes import Node, parse_yaml
 from watchkeeper.records import Importance
 
-_SHARED = ("importance", "interval", "gap_after", "clock", "time_zone", "calendar", "owner", "notes", "sends")
+SHARED_KEYS = ("importance", "interval", "gap_after", "clock", "time_zone", "calendar", "owner", "notes", "sends")
+CLASS_KEYS = ("class", "description", "match", "metrics", "derived", "devices", *SHARED_KEYS)
+DEVICE_KEYS = ("site", "feeds", "fed_by", *SHARED_KEYS)
+METRIC_KEYS = ("unit", "range", "missing", "fill", "fill_for", "stuck_after")
 
 
 def read_catalogue(files: Mapping[str, str], problems: Problems) -> Catalogue:
@@ -52,8 +55,7 @@ def read_catalogue(files: Mapping[str, str], problems: Problems) -> Catalogue:
 
 
 def _class_fields(root: Node, complain: Complain) -> Fields:
-    optional = ("description", "match", "metrics", "derived", "devices", *_SHARED)
-    return Fields(root, complain, required=("class",), optional=optional)
+    return Fields(root, complain, required=CLASS_KEYS[:1], optional=CLASS_KEYS[1:])
 
 
 def _read_class(fields: Fields, file: str, complain: Complain) -> DeviceClass:
@@ -81,7 +83,7 @@ def _read_class(fields: Fields, file: str, complain: Complain) -> DeviceClass:
 
 
 def _read_metric(name: str, node: Node, complain: Complain) -> MetricSpec:
-    fields = Fields(node, complain, optional=("unit", "range", "missing", "fill", "fill_for", "stuck_after"))
+    fields = Fields(node, complain, optional=METRIC_KEYS)
     low, high = fields.span("range") if "range" in fields else (-math.inf, math.inf)
     fill = fields.choice("fill", Fill.NONE)
     if "fill_for" in fields and fill is Fill.NONE:
@@ -99,7 +101,7 @@ def _read_metric(name: str, node: Node, complain: Complain) -> MetricSpec:
 
 
 def _read_override(node: Node, metrics: Mapping[str, MetricSpec], complain: Complain) -> DeviceOverride:
-    fields = Fields(node, complain, optional=("site", "feeds", "fed_by", *_SHARED))
+    fields = Fields(node, complain, optional=DEVICE_KEYS)
     return DeviceOverride(
         site=fields.text("site") or None,
         feeds=fields.texts("feeds"),

@@ -55,7 +55,7 @@ def _unit(name: str) -> pint.Unit:
     try:
         return registry.parse_units(plain)
     except Exception as error:  # whatever text breaks the parser is no unit
-        hint = did_you_mean(name, {*registry, *_COMMON})
+        hint = did_you_mean(name, _COMMON) or did_you_mean(name, registry)
         raise KnowledgeError(f"unknown unit {quote(name)}{hint}") from error
 
 
