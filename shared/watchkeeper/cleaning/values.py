@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from watchkeeper.cleaning.metric_set import MetricSet
     from watchkeeper.cleaning.sticking import Edge
 
+_LATE = int(Flag.LATE)
 QUIET_INTERVALS = 3  # of a device that was silent for so many, and for as long as a value may last, nothing is known
 
 
@@ -25,7 +26,8 @@ QUIET_INTERVALS = 3  # of a device that was silent for so many, and for as long 
 class Values:
     """The values of a table, as they are cleaned; the table's flags are changed as it goes.
 
-    `device` (n) are devices of the shard, `rows` (n) their rows in `held`. `valid`, `stuck` and `filled` are (m, n).
+    `device` (n) are devices of the shard, `rows` (n) their rows in `held`. `valid`, `stuck` and `filled` are (m, n);
+    `marked`: one is stuck or filled.
     """
 
     table: Table
@@ -38,6 +40,7 @@ class Values:
     stuck: Bools
     filled: Bools
     valid: Bools
+    marked: bool = False
 
     @classmethod
     def of(cls, table: Table, device: Ints, rows: Ints, held: MetricSet, facts: Facts) -> Values:
@@ -73,7 +76,7 @@ class Values:
                 )  # fmt: skip
                 edges += [(j, edge._replace(row=int(rows[edge.row]))) for edge in told]
                 if found.any():
-                    self.stuck = self.stuck.copy()
+                    self.stuck, self.marked = self.stuck.copy(), True
                     self.stuck[j, rows] = found
                     self.table.flags[rows[found]] |= Flag.STUCK
         return edges
@@ -81,7 +84,7 @@ class Values:
     @property
     def plain(self) -> bool:
         """Is every value there, and none of them stuck or filled?"""
-        return bool(self.valid.all()) and not self.stuck.any() and not self.filled.any()
+        return not self.marked and bool(self.valid.all())
 
     def fill(self) -> None:
         """Where the catalogue says so, what is missing becomes what may stand in for it, and is marked."""
@@ -98,14 +101,15 @@ class Values:
             whole = np.clip(whole, self.plan.low[own, j], self.plan.high[own, j])
             filled = np.isnan(column) & ~np.isnan(whole)
             if filled.any():
-                self.values, self.filled = self.values.copy(), self.filled.copy()
+                self.values, self.filled, self.marked = self.values.copy(), self.filled.copy(), True
                 self.values[j, rows] = whole
                 self.filled[j, rows] = filled
                 self.table.flags[rows[filled]] |= Flag.FILLED
 
     def derive(self) -> list[Table]:
         """The table with what is computed from its metrics; divided where classes compute different things."""
-        table = dataclasses.replace(self.table, values=self.values)
+        table = self.table
+        table.values = self.values
         class_of = self.facts.class_of[self.device]
         present = np.unique(class_of)
         if not any(self.plan.derived[number] for number in present.tolist()):
@@ -137,7 +141,7 @@ class Values:
 
     def _in_time(self, wanted: Bools) -> Ints:
         """The readings of those wanted that are not late: what was before a late one is not known."""
-        return np.flatnonzero(wanted & ((self.table.flags & Flag.LATE) == 0))
+        return np.flatnonzero(wanted & ((self.table.flags & _LATE) == 0))
 
     def _convert(self) -> None:
         scales, offsets = (np.full(self.values.shape, fill) for fill in (1.0, 0.0))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from watchkeeper.context import Context
     from watchkeeper.records import Anomaly
 
+_LATE, _BACKFILL, _CLOCK_CORRECTED = (int(flag) for flag in (Flag.LATE, Flag.BACKFILL, Flag.CLOCK_CORRECTED))
 FUTURE_MS = 5 * 60_000  # a reading further ahead of the clock is quarantined
 
 
@@ -86,15 +87,18 @@ class _Cleaning:
         self._tell_changes(parts, watched)
         tables: list[Table] = []
         for part, skew in zip(parts, watched.skews, strict=True):
-            timed = (part.table.flags & Flag.NO_TIME) == 0
-            shift = np.where(self.facts.corrected[part.device] & timed, skew, 0)
+            corrected = self.facts.corrected[part.device]
+            shift = np.zeros(len(skew), np.int64)
+            if corrected.any():
+                timed = (part.table.flags & Flag.NO_TIME) == 0
+                shift = np.where(corrected & timed, skew, 0)
             tables += self._clean(part, shift)
         return tables
 
     def _parts(self) -> Iterator[_Part]:
         """The pack's tables; what devices with too many sets of metrics send is set apart."""
         for table in self.pack.tables:
-            whole = dataclasses.replace(table, flags=table.flags.copy())
+            whole = _own(table)
             device, metrics = self.devices[table.device], tuple(sorted(table.metrics))
             crowded = self.state.crowded(metrics, device)
             if crowded.any():
@@ -118,9 +122,9 @@ class _Cleaning:
             return []
         table, held = part.table, part.held
         late = order.late(table.ts, self.facts.late[part.device])
-        table.flags[late] |= Flag.LATE
-        table.flags[table.received - table.ts - shift > BACKFILL_MS] |= Flag.BACKFILL
-        table.flags[shift != 0] |= Flag.CLOCK_CORRECTED
+        table.flags[late] |= _LATE
+        table.flags[table.received - table.ts - shift > BACKFILL_MS] |= _BACKFILL
+        table.flags[shift != 0] |= _CLOCK_CORRECTED
         self._gaps(part, order, shift)
         reached = np.maximum(table.ts, order.before)
         ends = np.append(order.begins[1:], len(table)) - 1
@@ -138,7 +142,7 @@ class _Cleaning:
         values.fill()
         if held.metrics:
             self._count(part, order, reached, late, values)
-        values.table = table = dataclasses.replace(table, ts=table.ts + shift)
+        table.ts = table.ts + shift
         return values.derive()
 
     def _quarantine(self, table: Table, shift: Ints, future: Bools) -> None:
@@ -232,3 +236,11 @@ class _Cleaning:
 
     def _say(self, anomaly: Anomaly, table: Table, row: int) -> None:
         self.outcome.emits.append(Emit(RAG_ERROR_REPORTING, self.pack.shard, anomaly, self.pack.origin_at(table, row)))
+
+
+def _own(table: Table) -> Table:
+    """The same readings in a table whose columns may be replaced, and whose flags may be changed."""
+    return Table(
+        table.metrics, table.device, table.ts, table.received, table.values, table.flags.copy(), table.salt,
+        table.origin, table.tags, table.score, table.rules,
+    )  # fmt: skip
