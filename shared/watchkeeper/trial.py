@@ -105,7 +105,7 @@ class _Trying:
             received = max(ts, self.heard.get(who, ts))
             self.heard[who] = received
             shard = shard_of(who.tenant, who.device, SHARDS)
-            company.add(shard, Placed(who, sent, sent.tags_as_text(), ts, received, 0))
+            company.add(shard, [Placed(who, sent, sent.tags_as_text(), ts, received, 0)])
             held += 1
             self.counts["readings"] += 1
         self._take(company)
