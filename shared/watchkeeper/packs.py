@@ -163,10 +163,18 @@ class Pack:
     tables: list[Table]
     origins: list[Origin] = dataclasses.field(default_factory=list)
     tagsets: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    _hashes: NDArray[np.uint64] | None = dataclasses.field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         """How many readings."""
         return sum(map(len, self.tables))
+
+    @property
+    def hashes(self) -> NDArray[np.uint64]:
+        """64 bits for each of its devices, the same wherever the device is met."""
+        if self._hashes is None:
+            self._hashes = np.array([device_hash(who.tenant, who.device) for who in self.devices], np.uint64)
+        return self._hashes
 
     def most_bytes(self) -> int:
         """The most it takes on the wire with the verdicts that later stages add; of packs taken together: the sum."""
@@ -176,9 +184,8 @@ class Pack:
 
     def ids(self, table: Table) -> NDArray[np.uint64]:
         """The ids of a table's readings; where the time is not their own, it is no part of the id."""
-        hashes = np.array([device_hash(d.tenant, d.device) for d in self.devices], np.uint64)
         own_time = np.where(table.salt == 0, table.ts, 0)
-        return reading_ids(hashes[table.device], own_time, table.salt.view(np.uint64))
+        return reading_ids(self.hashes[table.device], own_time, table.salt.view(np.uint64))
 
     def with_tables(self, tables: list[Table]) -> Pack:
         """The same devices, origins and tags with other readings; empty tables are left out."""
