@@ -107,7 +107,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path):
     file.write_text('http_port = 1\nmqtt_port = 1\nlog_level = "info"\n')
     environment = {"WATCHKEEPER_HTTP_PORT": "2", "WATCHKEEPER_MQTT_PORT": "2", "WATCHKEEPER_CONFIG": str(file)}
     settings = read_settings({"http_port": "3"}, environment)
-    assert (settings.http_port, settings.mqtt_port, settings.log_level, settings.workers) == (3, 2, "info", 1)
+    assert (settings.http_port, settings.mqtt_port, settings.log_level, settings.workers) == (3, 2, "info", 2)
 
 
 def test_the_examples_of_flags_and_environment_are_understood(monkeypatch, tmp_path):
