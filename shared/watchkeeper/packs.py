@@ -8,6 +8,7 @@ are NumPy arrays; no reading is ever a Python object of its own on this way.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -29,6 +30,7 @@ READING_BYTES = 84  # indices 6 each (device, origin, tags, rule), times 14 each
 VALUE_BYTES = 25  # -1.7976931348623157e+308 and a comma
 TABLE_BYTES = 160  # the names of its columns
 ORIGIN_BYTES = 80
+SCORE_DIGITS = 4
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -218,7 +220,8 @@ class Pack:
         }
         tags = self.tagsets[table.tags[row]] if table.tags[row] >= 0 else {}
         times = int(table.ts[row]), int(table.received[row])
-        return Reading(who.device, times[0], values, who.tenant, who.site, tags, times[1], int(table.flags[row]))
+        tenant = sys.intern(who.tenant)  # msgspec leaves a default out if it is that very object
+        return Reading(who.device, times[0], values, tenant, who.site, tags, times[1], int(table.flags[row]))
 
     def readings(self) -> Iterator[Reading]:
         """All readings, table by table."""
@@ -264,7 +267,7 @@ def _to_wire(table: Table, *, one_origin: bool) -> WireTable:
         table.origin.tolist() if (table.origin != implied).any() else [],
         table.salt.tolist() if table.salt.any() else [],
         table.tags.tolist() if (table.tags >= 0).any() else [],
-        table.score.round(4).tolist(),
+        table.score.round(SCORE_DIGITS).tolist(),
         _rules_to_wire(table.rules),
     )
 

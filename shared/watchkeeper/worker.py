@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from watchkeeper.errors import Conflict, StateError, Unavailable, Undeclared
 from watchkeeper.pipeline import PIPELINE
 from watchkeeper.run import Runner
+from watchkeeper.wire import Lately
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,9 +71,10 @@ class Worker:
         self.behind = False  # did the last step leave something waiting?
         self._lanes: list[_Lane] = []
         self._timers: list[_Timer] = []
+        lately = Lately()
         topics = {topic.name: topic for stage in PIPELINE for topic in stage.topics}
         for stage in dict.fromkeys((*lanes, *timers)):
-            runners = [Runner(stage, topic, ports, published, shards, clock) for topic in stage.topics]
+            runners = [Runner(stage, topic, ports, published, shards, clock, lately) for topic in stage.topics]
             for runner, topic in zip(runners, stage.topics, strict=True) if stage in lanes else ():
                 for partition in range(ports.stream.partitions(topic.name)):
                     if owns(partition):
