@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from watchkeeper_local.settings import Settings
     from watchkeeper_local.sqlite import SqlitePorts
 
-# Measured under load: threads that take turns ten times as often as usual answer twice as fast, and readings, which come
-# and go by the hundred, are no garbage that is worth looking for at every 700th object (a fifth of what a reading costs).
+# Measured under load: threads that take turns ten times as often as usual answer twice as fast; and readings, which
+# come and go by the hundred, are no garbage worth looking for at every 700th object (a fifth of what a reading costs).
 SWITCH_S = 0.0005
 GARBAGE_AFTER = (50_000, 20, 100)
 
