@@ -20,7 +20,7 @@ def add_rules(commands: Commands) -> None:
     rules = commands.add_parser("rules", help="check a knowledge base, or try its rules on recorded data")
     actions = rules.add_subparsers(required=True, metavar="ACTION", dest="action")
 
-    check = actions.add_parser("check", help="every mistake of a knowledge base, as file:line")
+    check = actions.add_parser("check", help="every mistake of a knowledge base, as file:line:column")
     check.add_argument("folder", nargs="?", default="", metavar="FOLDER", help="default: the one that is shipped")
     check.set_defaults(run=_check)
 

@@ -25,7 +25,7 @@ SHOWN = 10  # bad rows printed in full
 
 
 def check_rules(folder: str) -> int:
-    """Every mistake as file:line, and 1; or what is in the knowledge base, and 0. ConfigError: it is none."""
+    """Every mistake as file:line:column, and 1; or what is in the knowledge base, and 0. ConfigError: it is none."""
     root = Path(folder) if folder else shipped_folder()
     bundle = _valid(root, read_files(folder))
     if bundle is None:

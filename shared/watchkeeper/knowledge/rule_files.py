@@ -6,7 +6,7 @@ from typing import get_args
 
 from watchkeeper.knowledge.catalogue import Catalogue, MetricSpec
 from watchkeeper.knowledge.fields import Fields
-from watchkeeper.knowledge.problems import Complain, Problems, did_you_mean, quote
+from watchkeeper.knowledge.problems import Complain, Mark, Problems, did_you_mean, quote
 from watchkeeper.knowledge.rules import EVERY_CLASS, Kind, Rule, RuleSet
 from watchkeeper.knowledge.yaml_nodes import Node, parse_yaml
 from watchkeeper.records import Severity
@@ -27,24 +27,24 @@ def read_rules(
             continue
         head = Fields(root, complain, required=("applies_to", "rules"))
         applies_to = head.text("applies_to")
-        check_class(applies_to, head.line("applies_to"), catalogue, complain)
+        check_class(applies_to, head.at("applies_to"), catalogue, complain)
         metrics = _metrics_of(applies_to, catalogue)
         for node in head.items("rules"):
             reader = _RuleReader(node, complain)
             rule = reader.read(applies_to)
             reader.check(rule, metrics, runbooks)
             if rule.id in places:
-                complain(reader.fields.line("id"), f"duplicate rule id {quote(rule.id)} (first in {places[rule.id]})")
+                complain(reader.fields.at("id"), f"duplicate rule id {quote(rule.id)} (first in {places[rule.id]})")
             elif rule.id:
-                places[rule.id] = f"{file}:{reader.fields.line('id')}"
+                places[rule.id] = f"{file}:{reader.fields.at('id')}"
             rules.append(rule)
     return RuleSet(tuple(rules))
 
 
-def check_class(name: str, line: int, catalogue: Catalogue, complain: Complain) -> None:
+def check_class(name: str, at: Mark, catalogue: Catalogue, complain: Complain) -> None:
     """Complains where `name` is neither a class of the catalogue nor `*`."""
     if name and name not in (EVERY_CLASS, *catalogue.class_names):
-        complain(line, f"unknown device class {quote(name)}{did_you_mean(name, catalogue.class_names)}")
+        complain(at, f"unknown device class {quote(name)}{did_you_mean(name, catalogue.class_names)}")
 
 
 def _metrics_of(applies_to: str, catalogue: Catalogue) -> Mapping[str, MetricSpec | None]:
@@ -91,20 +91,20 @@ class _RuleReader:
         if rule.kind == "no_data":
             self._check_no_data(rule)
         elif rule.metric is None and "metric" not in fields:
-            self.complain(fields.line("id"), "missing key 'metric'")
+            self.complain(fields.at("id"), "missing key 'metric'")
         if rule.metric and metrics and rule.metric not in metrics:
             hint = did_you_mean(rule.metric, metrics)
-            self.complain(fields.line("metric"), f"unknown metric {quote(rule.metric)}{hint}")
+            self.complain(fields.at("metric"), f"unknown metric {quote(rule.metric)}{hint}")
         if rule.runbook and rule.runbook not in runbooks:
             hint = did_you_mean(rule.runbook, runbooks)
-            self.complain(fields.line("runbook"), f"unknown runbook {quote(rule.runbook)}{hint}")
+            self.complain(fields.at("runbook"), f"unknown runbook {quote(rule.runbook)}{hint}")
         self._check_levels(rule, metrics.get(rule.metric or ""))
 
     def _kind(self) -> Kind:
         kinds = [kind for kind in _KINDS if kind in self.fields]
         if len(kinds) != 1:
             self.complain(
-                self.fields.line(kinds[1] if kinds else "id"),
+                self.fields.at(kinds[1] if kinds else "id"),
                 f"a rule needs exactly one of {', '.join(_KINDS)}; this one has {', '.join(kinds) or 'none'}",
             )
         return kinds[0] if kinds else "no_data"
@@ -125,19 +125,19 @@ class _RuleReader:
             return
         for key in ("metric", "clear", "for"):
             if key in self.fields:
-                self.complain(self.fields.line(key), f"'{key}' has no meaning in a no_data rule")
+                self.complain(self.fields.at(key), f"'{key}' has no meaning in a no_data rule")
         if rule.no_data_ms == 0:
-            self.complain(self.fields.line("no_data"), "'no_data' must be longer than 0s")
+            self.complain(self.fields.at("no_data"), "'no_data' must be longer than 0s")
 
     def _check_levels(self, rule: Rule, spec: MetricSpec | None) -> None:
-        line = self.fields.line("clear")
+        at = self.fields.at("clear")
         if rule.clear_high > rule.fire_high:
-            self.complain(line, f"clear level {rule.clear_high:g} is above the threshold {rule.fire_high:g}")
+            self.complain(at, f"clear level {rule.clear_high:g} is above the threshold {rule.fire_high:g}")
         if rule.clear_low < rule.fire_low:
-            self.complain(line, f"clear level {rule.clear_low:g} is below the threshold {rule.fire_low:g}")
+            self.complain(at, f"clear level {rule.clear_low:g} is below the threshold {rule.fire_low:g}")
         # A value outside the metric's range is not used, so such a rule would be silent for ever.
         if spec and rule.kind != "no_data" and rule.fire_low <= spec.low and rule.fire_high >= spec.high:
             self.complain(
-                self.fields.line(rule.kind),
+                self.fields.at(rule.kind),
                 f"can never fire: {rule.metric} is only used from {spec.low:g} to {spec.high:g}",
             )

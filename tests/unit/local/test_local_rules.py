@@ -79,14 +79,14 @@ def test_every_mistake_is_told_with_its_file_and_line(run, tmp_path):
     (root / "rules" / "three.yaml").write_bytes(b"\xff\xfe\x00a")
     code, said, err = run("check", root)
     assert code == 1
-    assert f"{root}/rules/three.yaml:1: not Unicode text" in said
-    assert f"{root}/rules/two.yml:1: not a file of a knowledge base" in said
+    assert f"{root}/rules/three.yaml:1:1: not Unicode text" in said
+    assert f"{root}/rules/two.yml:1:1: not a file of a knowledge base" in said
     assert err == "2 mistakes\n"
     (root / "rules" / "two.yml").unlink()
     (root / "rules" / "three.yaml").unlink()
     code, said, err = run("check", root)
     assert (code, err) == (1, "1 mistake\n")
-    assert f"{root}/rules/one.yaml:1: unknown device class 'pmup' (did you mean 'pump'?)" in said
+    assert f"{root}/rules/one.yaml:1:13: unknown device class 'pmup' (did you mean 'pump'?)" in said
 
 
 def test_what_is_no_knowledge_base_is_said(run, tmp_path):
@@ -143,7 +143,7 @@ def test_a_whole_folder_is_tried_with_many_devices_and_readings(run, tmp_path):
 def test_mistakes_in_the_rules_or_the_data_are_told(run, tmp_path, data):
     bad = write(tmp_path / "oven.yaml", RULES.format(of="ovn"))
     code, said, _ = run("test", bad, "--on", data)
-    assert (code, f"{bad}:1: unknown device class 'ovn'" in said) == (1, True)
+    assert (code, f"{bad}:1:13: unknown device class 'ovn'" in said) == (1, True)
     good = write(tmp_path / "oven.yaml", RULES.format(of="generic"))
     torn = write(tmp_path / "torn.csv", "timestamp,temperature\n2024-03-01 06:00:00,1\nyesterday,2\n")
     code, said, err = run("test", good, "--on", torn)
