@@ -1,4 +1,4 @@
-"""One of everything that is stored or travels, for the golden files of version 1.
+"""One of everything that is stored or travels, for the golden files of version 1, and states of later versions.
 
 `python -m tests.unit.core.golden_samples` writes files that are not there yet. Those that are there are never written
 again: what is in them is what customers have stored, and the next version has to read it.
@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from watchkeeper.alerting.state import NotifyState, Unanswered
-from watchkeeper.checking.state import Breach, CheckState, Heard
+from watchkeeper.checking.state import Breach, CheckState, Samples
 from watchkeeper.cleaning.state import CLEAN_CODEC
 from watchkeeper.dead_letters import TakenLetter
 from watchkeeper.detection.scorer import score
@@ -175,8 +175,11 @@ def states() -> dict[str, object]:
     clean.newest[clean.slot("acme", "pump-1", ("flow",))] = TS
     clean.last_values = {"flow": {0: 1.5}}
     clean.remember(np.array([1, 2**63], np.uint64), np.array([3, 4], np.uint64))
-    heard = {"acme\0pump-1": Heard("acme", "pump-1", "north", TS, TS - 5, live=True, silent=["device.silent"])}
-    breach = {"acme\0pump-1": {"pump.flow-low": Breach(TS, TS + 1, TS + 2, TS + 3, 4)}}
+    check = CheckState(ticked=TS, awake=TS - 9)
+    slot = check.slot("acme", "pump-1", "north")
+    check.received[slot], check.ts[slot], check.live[slot] = TS, TS - 5, True
+    check.silent = {slot: ["device.silent"]}
+    check.breaches = {"pump.flow-low": {slot: Breach(TS, TS + 1, TS + 2, TS + 3, 4)}}
     detector = DetectorState.empty()
     values = np.array([[100.0 + i % 7, 2.0 + i % 3] for i in range(120)])
     score(
@@ -187,7 +190,7 @@ def states() -> dict[str, object]:
     delivery = records()["delivery"]
     return {
         "clean": clean,
-        "rule_check": CheckState(1, heard, breach, TS, TS - 9),
+        "rule_check": check,
         "ml_score": detector,
         "store": store,
         "rag_explain": ExplainState(1, {"ep-1": Open("acme", TS)}, [Waiting("acme", "ep-1", TS)]),
@@ -195,9 +198,18 @@ def states() -> dict[str, object]:
     }
 
 
+def later_states() -> dict[str, tuple[str, object]]:
+    """States of later versions, with what they brought, by the names of their files: of which stage, and the state."""
+    check = states()["rule_check"]
+    check.marks = {"pump.hunting": {0: [1, TS - 9, TS]}}
+    check.samples = {"pump.warming": Samples(np.array([0, 0]), np.array([TS - 60_000, TS]), np.array([58.0, 61.5]))}
+    return {"state-rule_check-v2.bin": ("rule_check", check)}
+
+
 def files() -> dict[str, bytes]:
     """All golden files."""
     found = {f"state-{name}-v1.bin": STAGES[name].codec.encode(state) for name, state in states().items()}
+    found |= {file: STAGES[name].codec.encode(state) for file, (name, state) in later_states().items()}
     found |= {f"record-{name}-v1.json": msgspec.json.encode(record) for name, record in records().items()}
     found["record-pack-v1.json"] = pack().encode()
     found["state-envelope-v1.bin"] = msgspec.msgpack.encode([1, {"clean:t/3": (17, 2)}, b"body"])

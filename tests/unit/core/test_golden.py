@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from tests.unit.core.golden_samples import FOLDER, pack, records, states
+from tests.unit.core.golden_samples import FOLDER, later_states, pack, records, states
 from tests.unit.core.test_packs import plain
 from watchkeeper.packs import Pack
 from watchkeeper.pipeline import PIPELINE, STAGES
@@ -19,6 +19,13 @@ def golden(name):
 def test_a_state_of_version_1_is_read_as_it_was_meant(stage):
     codec = STAGES[stage].codec
     assert codec.encode(codec.decode(golden(f"state-{stage}-v1.bin"))) == codec.encode(states()[stage])
+
+
+@pytest.mark.parametrize("file", later_states())
+def test_a_state_of_a_later_version_is_read_as_it_was_meant(file):
+    stage, state = later_states()[file]
+    codec = STAGES[stage].codec
+    assert codec.encode(codec.decode(golden(file))) == golden(file) == codec.encode(state)
 
 
 @pytest.mark.parametrize("name", records())
