@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
+from watchkeeper.codec import Format
 from watchkeeper.errors import StateError
 from watchkeeper.packs import NO_INTS, Bools, Floats, Ints
 
@@ -114,10 +115,6 @@ def _longer(column: Column) -> Column:
 # --- as bytes -------------------------------------------------------------------------------------------------------
 
 
-class _Version(msgspec.Struct, array_like=True):
-    v: int
-
-
 class _Wire(msgspec.Struct, array_like=True):
     v: int
     devices: list[Known]
@@ -132,33 +129,28 @@ class _Wire(msgspec.Struct, array_like=True):
     awake: int
 
 
-class _Heard1(msgspec.Struct, array_like=True):
-    tenant: str
-    device: str
-    site: str
-    received: int
-    ts: int
-    live: bool
-    silent: list[str]
+def _upgrade_1(content: list[Any]) -> list[Any]:
+    """Of version 1, which had devices by key, and breaches by device and then by rule."""
+    heard, by_device = content[1], content[2]
+    slots = {key: slot for slot, key in enumerate(heard)}
+    breaches: dict[str, dict[int, Any]] = {}
+    for key, by_rule in by_device.items():
+        for rule, breach in by_rule.items():
+            breaches.setdefault(rule, {})[slots[key]] = breach
+    # As version 1 had them: tenant, device, site, received, ts, live, rules by which it is silent.
+    received, ts = (np.array([each[at] for each in heard.values()], np.int64).tobytes() for at in (3, 4))
+    live = np.array([each[5] for each in heard.values()], np.bool_).tobytes()
+    silent = {slots[key]: each[6] for key, each in heard.items() if each[6]}
+    known = [each[:3] for each in heard.values()]
+    return [2, known, received, ts, live, silent, breaches, {}, {}, *content[3:], *[0] * (5 - len(content))]
 
 
-class _Wire1(msgspec.Struct, array_like=True):
-    """Version 1: devices by key, and breaches by device and then by rule."""
-
-    v: int
-    heard: dict[str, _Heard1]
-    breaches: dict[str, dict[str, Breach]]
-    ticked: int = 0
-    awake: int = 0
-
-
-_encoder = msgspec.msgpack.Encoder()
-_version = msgspec.msgpack.Decoder(_Version)
-_decoder = msgspec.msgpack.Decoder(_Wire)
-_decoder_1 = msgspec.msgpack.Decoder(_Wire1)
+FORMAT = Format(_Wire, VERSION, "a CheckState", {1: _upgrade_1})
 
 
 class _Codec:
+    version, version_of = FORMAT.version, FORMAT.version_of
+
     def empty(self) -> CheckState:
         return CheckState()
 
@@ -174,32 +166,15 @@ class _Codec:
             VERSION, state.devices, *columns, state.silent, state.breaches, state.marks, samples, state.ticked,
             state.awake,
         )  # fmt: skip
-        return _encoder.encode(wire)
+        return FORMAT.encode(wire)
 
     def decode(self, data: bytes) -> CheckState:
+        wire = FORMAT.decode(data)
         try:
-            version = _version.decode(data).v
-            if version == 1:
-                return _migrated(_decoder_1.decode(data))
-            if version != VERSION:
-                message = f"a CheckState of version {version}; this release reads 1 and {VERSION}"
-                raise StateError(message)
-            return _from_wire(_decoder.decode(data))
-        except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
+            return _from_wire(wire)
+        except (ValueError, OverflowError) as error:
             message = f"not a CheckState: {error}"
             raise StateError(message) from error
-
-
-def _migrated(old: _Wire1) -> CheckState:
-    state = CheckState(ticked=old.ticked, awake=old.awake)
-    for key, heard in old.heard.items():
-        slot = state.slot(heard.tenant, heard.device, heard.site)
-        state.received[slot], state.ts[slot], state.live[slot] = heard.received, heard.ts, heard.live
-        if heard.silent:
-            state.silent[slot] = heard.silent
-        for rule, breach in old.breaches.get(key, {}).items():
-            state.breaches.setdefault(rule, {})[slot] = breach
-    return state
 
 
 def _from_wire(wire: _Wire) -> CheckState:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from watchkeeper.detection.scorer import score
-from watchkeeper.detection.state import DetectorState
+from watchkeeper.detection.state import VERSION, DetectorState
 from watchkeeper.ids import episode_id, text_id
 from watchkeeper.outcome import Delivered, Emit, Outcome
 from watchkeeper.packs import Pack, Table
@@ -137,6 +137,8 @@ def _summary(edge: Edge, views: dict[str, MetricView]) -> str:
 
 
 class _Codec:
+    version, version_of = VERSION, DetectorState.version_of
+
     def empty(self) -> DetectorState:
         return DetectorState.empty()
 
