@@ -70,8 +70,10 @@ class Stretch(NamedTuple):
     given: Pack
 
 
-def stretches(blobs: Blobs, shard: int, start: int, end: int, stage: StageName, bundle: Bundle) -> Iterator[Stretch]:
-    """The readings of a shard in [start, end), an hour at most, in the order of arrival as far as it is known.
+def stretches(
+    blobs: Blobs, shard: int, start: int, end: int, stage: StageName, bundle: Bundle, *, tenant: str = ""
+) -> Iterator[Stretch]:
+    """The readings of a shard (`tenant`: only its own) in [start, end), in the order of arrival as far as it is known.
 
     Arrival is known by the time of receipt. A stretch ends where a device speaks after a silence that a rule is
     about, since that is heard between packs only.
@@ -79,6 +81,9 @@ def stretches(blobs: Blobs, shard: int, start: int, end: int, stage: StageName, 
     assembly = stored_span(blobs, shard, start, end)
     for _, section in assembly.sections(by_time=True):
         order = _arrival(section)
+        if tenant:
+            own = np.repeat([of == tenant for of, _ in section.devices], section.counts)
+            order = order[own[order]]
         for rows in _cut(section, order, bundle):
             tables = [
                 _table(section, assembly, part, metrics)

@@ -79,9 +79,10 @@ class Work:
             self._move("promoting", "promoted", "before", "after")
 
     def roll_back(self) -> None:
-        """Let the readings be as they were before the promote. ConfigError: it was not promoted."""
-        self._refuse_but("rollback", "promoting", "promoted", "rolling back")
-        self._move("rolling back", "ready", "after", "before")
+        """Let the readings be as they were before the promote, if there was one. ConfigError: it is not even ready."""
+        self._refuse_but("rollback", "ready", "promoting", "promoted", "rolling back")
+        if self.plan.state != "ready":
+            self._move("rolling back", "ready", "after", "before")
 
     def discard(self) -> None:
         """Delete the shadow and, after a promote, what it replaced. ConfigError: it is promoted in part only."""

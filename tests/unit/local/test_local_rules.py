@@ -150,7 +150,7 @@ def test_mistakes_in_the_rules_or_the_data_are_told(run, tmp_path, data):
     assert (code, "torn.csv:3: " in err, "1 readings, 1 bad rows" in said) == (1, True, True)
     empty = write(tmp_path / "empty.csv", "timestamp,temperature\n")
     assert run("test", good, "--on", empty)[0] == 2
-    assert "no such file: no.csv" in run("test", good, "--on", "no.csv")[2]
+    assert "no such file or folder: no.csv" in run("test", good, "--on", "no.csv")[2]
     assert "no such file or folder" in run("test", tmp_path / "no.yaml", "--on", data)[2]
 
 
