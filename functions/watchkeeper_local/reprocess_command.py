@@ -57,7 +57,7 @@ def reprocess(settings: Settings, action: str, name: str, wanted: Wanted, *, as_
             return _run(ports.blobs, _plan(ports.blobs, settings.shards, wanted))
         work = Work(ports.blobs, named(ports.blobs, name), _progress)
         if action == "compare":
-            return _compare(ports, work.plan, as_json=as_json)
+            return show_differences(ports, work.plan, as_json=as_json)
         return _move(work, action)
     finally:
         ports.close()
@@ -159,7 +159,8 @@ def _list(blobs: Blobs, *, as_json: bool) -> int:
     return 0
 
 
-def _compare(ports: Ports, plan: Plan, *, as_json: bool) -> int:
+def show_differences(ports: Ports, plan: Plan, *, as_json: bool) -> int:
+    """Print what differs in a reprocessing from what there is."""
     found = sorted(differences(ports, plan), key=lambda each: (each.tenant, each.device, each.what))
     if as_json:
         print(json.dumps(msgspec.to_builtins(found), indent=1))

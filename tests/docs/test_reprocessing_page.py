@@ -3,11 +3,11 @@
 import re
 
 from tests.docs.pages import blocks, page
-from tests.unit.reprocessing.support import HOUR, SHARDS, World, bundle, wave
+from tests.unit.reprocessing.support import HOUR, SHARDS, T0, World, bundle, wave
 from watchkeeper.memory import MemoryReceiver
 from watchkeeper.reprocessing.plan import STAGE_NAMES
 from watchkeeper_local.cli import main
-from watchkeeper_local.reprocess_command import ACTIONS, COMPARE_HEAD, time_of
+from watchkeeper_local.reprocess_command import ACTIONS, show_differences, time_of
 from watchkeeper_local.sqlite import open_ports
 
 PAGE = "docs/operations.md"
@@ -33,9 +33,18 @@ def test_the_commands_of_the_page_do_what_it_says(tmp_path, monkeypatch, capsys)
     ports.close()
 
 
+def test_the_example_of_a_comparison_is_one(capsys):
+    world = World()
+    world.send("pump-01", T0, wave(1500))
+    world.put_in_force(bundle(110))
+    work = world.plan(T0 + HOUR, T0 + 4 * HOUR, lead_in=HOUR)
+    work.replay()
+    show_differences(world.ports, work.plan, as_json=False)
+    (table,) = blocks(PAGE, "text")
+    assert capsys.readouterr().out == table.text
+
+
 def test_every_action_and_stage_is_told():
     assert {line.split()[2] for line in LINES} == {"--from", *ACTIONS} - {"run"}
     for stage in STAGE_NAMES:
         assert re.search(rf"^\| `{stage}` \|", page(PAGE), re.MULTILINE)
-    (table,) = blocks(PAGE, "text")
-    assert table.text.split("\n", 1)[0].split() == list(COMPARE_HEAD)
