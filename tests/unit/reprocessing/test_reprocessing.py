@@ -7,9 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.reprocessing.support import HOUR, MINUTE, SECOND, SHARDS, T0, World, bundle, rows_of, wave
-from watchkeeper.errors import ConfigError, Conflict, StateError
+from watchkeeper.errors import ConfigError, Conflict, ModelError, StateError
+from watchkeeper.ids import shard_of
 from watchkeeper.packs import Pack, Table
 from watchkeeper.ports import Message
+from watchkeeper.published import model_key
 from watchkeeper.records import Device, Episode, Flag
 from watchkeeper.reprocessing import plan as plans
 from watchkeeper.reprocessing import work as works
@@ -18,6 +20,7 @@ from watchkeeper.reprocessing.swap import NotAsReplayedError, Swap
 from watchkeeper.reprocessing.work import Work
 from watchkeeper.series import merging
 from watchkeeper.series.query import query
+from watchkeeper.stages.retrain import retrain
 from watchkeeper.topology import EPISODES, IOT_DATA_INGESTION, TABLES, TOPICS
 
 SPAN = T0 + HOUR, T0 + 4 * HOUR
@@ -138,7 +141,7 @@ def test_what_arrives_meanwhile_in_the_span_stays_as_it_came(world):
     work.promote()
     assert len(world.rows()) == count + 3
     assert [row for row in world.rows() if row[2] - row[1] >= 10 * HOUR] == arrived
-    shard = next(shard for shard, done in work.plan.done.items() if done.readings and shard == _shard("pump-01"))
+    shard = _shard("pump-01")
     point = query(world.ports.blobs, shard, "default", "pump-01", "flow", T0 + 2 * HOUR, T0 + 2 * HOUR + 1, 10).points
     assert point == [(T0 + 2 * HOUR, 99.25)]
     work.roll_back()
@@ -146,8 +149,6 @@ def test_what_arrives_meanwhile_in_the_span_stays_as_it_came(world):
 
 
 def _shard(device):
-    from watchkeeper.ids import shard_of
-
     return shard_of("default", device, SHARDS)
 
 
@@ -181,6 +182,21 @@ def test_readings_without_a_time_and_corrections_come_through_clean_as_they_were
     assert list(differences(world.ports, work.plan)) == []
     work.promote()
     assert world.rows() == before
+
+
+def test_another_model_scores_the_span_anew(world):
+    model = retrain(world.ports, SHARDS, world.now)
+    world.ports.blobs.put(model_key(model.version), model.encode())  # stored, and not in force
+    before = world.rows()
+    work = world.plan(*SPAN, "ml_score", model=model.version, lead_in=HOUR)
+    work.replay()
+    kinds = {each.what for each in differences(world.ports, work.plan)}
+    assert "readings: scores" in kinds
+    assert not {kind for kind in kinds if kind.startswith(("readings: rule", "readings: values"))}
+    work.promote()
+    assert without_verdicts(world.rows()) == without_verdicts(before)
+    with pytest.raises(ModelError, match="there is no model 'm-none'"):
+        world.plan(*SPAN, "ml_score", model="m-none").replay()
 
 
 # --- crashes --------------------------------------------------------------------------------------------------------
