@@ -46,7 +46,9 @@ class RefusedError(WatchkeeperError):
             self.headers["WWW-Authenticate"] = challenge
 
 
-async def _refused(_: Request, error: RefusedError) -> Response:
+async def _refused(request: Request, error: RefusedError) -> Response:
+    if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+        request.app.state.services.backend.refusals["throttled"] += 1
     return _answer(error.status, error.message, error.where, error.headers)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from watchkeeper.errors import ConfigError
+from watchkeeper.watching import CANARY
 from watchkeeper_api.app import create_app
 from watchkeeper_api.backend import Backend, Client, Limits, key_digest
 from watchkeeper_local.node import CONSUMERS, clock
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from watchkeeper_local.sqlite import SqlitePorts
 
 
-def backend_of(settings: Settings, ports: SqlitePorts, published: Published, workers: Callable[[], int]) -> Backend:
-    """What the application works on here."""
+def backend_of(
+    settings: Settings, ports: SqlitePorts, published: Published, workers: Callable[[], int], canary_key: str = ""
+) -> Backend:
+    """What the application works on here. `canary_key`: a key of the canary's, where keys are asked for."""
 
     def status() -> Mapping[str, object]:
         lag: dict[str, int] = {}
@@ -36,6 +39,8 @@ def backend_of(settings: Settings, ports: SqlitePorts, published: Published, wor
         name, _, key = text.partition("=")
         who, _, tenant = name.partition("@")
         keys[key_digest(key)] = Client(who, tenant) if tenant else Client(who)
+    if keys and canary_key:
+        keys[key_digest(canary_key)] = Client(CANARY)
     limits = Limits(requests_per_second=settings.requests_per_second, burst=settings.request_burst)
     return Backend(ports, published, settings.shards, clock, keys, limits, status)
 

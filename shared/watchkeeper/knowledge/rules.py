@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from watchkeeper.knowledge.catalogue import ITSELF
 from watchkeeper.records import Severity
 
 EVERY_CLASS = "*"
@@ -51,10 +52,12 @@ class RuleSet(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def _for_class(self) -> Callable[[str], tuple[Rule, ...]]:
-        return lru_cache(1024)(
-            lambda name: tuple(rule for rule in self.rules if rule.applies_to in (name, EVERY_CLASS))
-        )
+        return lru_cache(1024)(lambda name: tuple(rule for rule in self.rules if rule.applies_to in _meant(name)))
 
     @cached_property
     def _by_id(self) -> dict[str, Rule]:
         return {rule.id: rule for rule in self.rules}
+
+
+def _meant(name: str) -> tuple[str, ...]:
+    return (name,) if name == ITSELF else (name, EVERY_CLASS)
