@@ -56,7 +56,9 @@ class RefusedError(WatchkeeperError):
             self.headers["WWW-Authenticate"] = challenge
 
 
-async def _refused(_: Request, error: RefusedError) -> Response:
+async def _refused(request: Request, error: RefusedError) -> Response:
+    if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+        request.app.state.services.backend.refusals["throttled"] += 1
     problem = Problem(CODES.get(error.status, "error"), error.message, error.where, error.problems)
     return as_json(ErrorAnswer(problem), error.status, error.headers)
 

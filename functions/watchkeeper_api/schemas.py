@@ -177,7 +177,10 @@ class Budget(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """How the whole deployment does, over all tenants. `pipeline` is what its runtime says of itself."""
+    """How the whole deployment does, over all tenants. `pipeline` is what its runtime says of itself.
+
+    `throttled`: requests refused with 429 since it started.
+    """
 
     version: str
     now: int
@@ -188,6 +191,7 @@ class Status(msgspec.Struct, frozen=True):
     bundle: str
     model: str
     pipeline: dict[str, Any]
+    throttled: int = 0
 
 
 class StageView(msgspec.Struct, frozen=True):

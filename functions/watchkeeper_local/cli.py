@@ -58,8 +58,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         default = ",".join(field.default) if field.name in LISTS else field.default
         text = f"{HELP[field.name]} (default: {default})" if default not in {"", 0.0} else HELP[field.name]
         flag = f"--{field.name.replace('_', '-')}"
-        options: dict[str, Any] = {"action": "append"} if field.name in LISTS else {}
-        parser.add_argument(flag, default=None, help=text, metavar="VALUE", **options)
+        options: dict[str, Any] = {"metavar": "VALUE"}
+        if field.type is bool:
+            options = {"action": argparse.BooleanOptionalAction}
+        elif field.name in LISTS:
+            options["action"] = "append"
+        parser.add_argument(flag, default=None, help=text, **options)
 
 
 def settings_of(parsed: argparse.Namespace) -> Settings:

@@ -63,7 +63,8 @@ def inside(parser, words=""):
 
 
 def settings_flags():
-    return {f"--{name.replace('_', '-')}" for name in HELP}
+    names = {name.replace("_", "-") for name in HELP}
+    return {f"--{name}" for name in names} | {f"--no-{name}" for name in names}
 
 
 @pytest.mark.parametrize("command", commands())

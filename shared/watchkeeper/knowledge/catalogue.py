@@ -13,6 +13,9 @@ from watchkeeper.records import Importance
 GENERIC = "generic"
 """The class of every device that no other class claims."""
 
+ITSELF = "watchkeeper"
+"""The class of Watchkeeper's own devices: rules for every class do not mean them, and the model is silent on them."""
+
 _PROFILES_KEPT = 65_536
 
 

@@ -195,9 +195,7 @@ class RuleSet(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def _for_class(self) -> Callable[[str], tuple[Rule, ...]]:
-        return lru_cache(1024)(
-            lambda name: tuple(rule for rule in self.rules if rule.applies_to in (name, EVERY_CLASS))
-        )
+        return lru_cache(1024)(lambda name: tuple(rule for rule in self.rules if rule.applies_to in _meant(name)))
 
     @cached_property
     def _group(self) -> Callable[[str, str, str], Group]:
@@ -244,3 +242,7 @@ def _as_for(rule: Rule, site: str, device: str) -> Rule | None:
         return None
     found = next((each for each in rule.overrides if each.scope.includes(site, device)), None)
     return rule if found is None else found.rule
+
+
+def _meant(name: str) -> tuple[str, ...]:
+    return (name,) if name == ITSELF else (name, EVERY_CLASS)

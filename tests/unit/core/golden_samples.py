@@ -58,6 +58,7 @@ from watchkeeper.series.manifest import KnownDevice, StoreState
 from watchkeeper.series.section import Section
 from watchkeeper.series.segment import Segment, SegmentRef
 from watchkeeper.states import ENVELOPE, ENVELOPE_VERSION, read_envelope
+from watchkeeper.watching import WatchState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -215,6 +216,7 @@ def states() -> dict[str, object]:
         "ml_score": detector,
         "store": store,
         "rag_explain": ExplainState(1, {"ep-1": Open("acme", TS)}, [Waiting("acme", "ep-1", TS)]),
+        "watch": WatchState(1, records()["alert"], told=True),
         "notify": NotifyState(1, {"phone/ep-1/firing": delivery}, {"ep-1": Unanswered("acme", TS, 1)}),
     }
 

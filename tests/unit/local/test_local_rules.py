@@ -74,7 +74,7 @@ def cells(out):
 def test_a_knowledge_base_without_mistakes_is_summed_up(run):
     code, said, _ = run("check", shipped_folder())
     assert code == 0
-    assert "5 classes of devices, 26 rules, 20 runbooks; no mistakes" in said
+    assert "6 classes of devices, 32 rules, 25 runbooks; no mistakes" in said
     assert run("check")[0] == 0
 
 
