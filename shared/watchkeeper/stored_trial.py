@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from watchkeeper.reprocessing.replay import Replay, stretches
+from watchkeeper.reprocessing.replay import Replay
+from watchkeeper.reprocessing.stretches import stretches
 from watchkeeper.reprocessing.work import hours
 from watchkeeper.trial import Fired, Trial
 

@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 
 from watchkeeper.records import Episode, Flag
+from watchkeeper.reprocessing.matching import in_order
 from watchkeeper.reprocessing.plan import copy_of
-from watchkeeper.reprocessing.swap import in_order
 from watchkeeper.reprocessing.work import shadow_episodes
 from watchkeeper.series.query import readings
 from watchkeeper.series.reader import reading

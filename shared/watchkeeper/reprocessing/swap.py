@@ -15,10 +15,10 @@ import msgspec
 import numpy as np
 
 from watchkeeper.errors import Conflict, StateError
-from watchkeeper.ids import content_hashes, mix
 from watchkeeper.pipeline import STAGES
+from watchkeeper.reprocessing.matching import found_in, in_order, names_of
 from watchkeeper.series.merging import FULL
-from watchkeeper.series.query import Rows, readings
+from watchkeeper.series.query import readings
 from watchkeeper.series.section import Effort, Section
 from watchkeeper.series.segment import Segment, SegmentRef, write
 from watchkeeper.states import States
@@ -27,16 +27,14 @@ from watchkeeper.topology import FINAL_DATA_STORAGE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
-    from watchkeeper.packs import Bools, Ints
+    from watchkeeper.packs import Ints
     from watchkeeper.ports import Blobs
     from watchkeeper.series.manifest import StoreState
+    from watchkeeper.series.query import Rows
     from watchkeeper.series.section import DeviceKey
 
 TRIES = 200
 PAUSE_S = 0.02
-_UNLIKE = np.uint64(0x9E3779B97F4A7C15)
 
 
 class _Renewed(NamedTuple):
@@ -77,6 +75,9 @@ class Swap:
                 self._renew(envelope.state)
                 if self._changed:
                     states.save({self.shard: envelope})
+            except NotAsReplayedError:
+                self.blobs.delete(sorted(self._written))
+                raise
             except (Conflict, _VanishedError):
                 states.forget()
                 time.sleep(PAUSE_S)
@@ -84,6 +85,7 @@ class Swap:
             kept = set(self._changed.values())
             self.blobs.delete([*self._changed, *(key for key in self._written if key not in kept)])
             return
+        self.blobs.delete(sorted(self._written))
         message = f"shard {self.shard} is written too often to replace anything in it now; try again later"
         raise Conflict(message)
 
@@ -215,14 +217,14 @@ class _Rewriting:
             raise StateError(message)
         if not len(old.ts):
             return part
-        live = _names(
+        live = names_of(
             part.metrics, part.values[:, rows], part.ts[rows], part.received[rows], part.flags[rows], part.score[rows]
         )
         names, renewed = (
-            _names(each.metrics, each.values, each.ts, each.received, each.flags, each.score) for each in (old, new)
+            names_of(each.metrics, each.values, each.ts, each.received, each.flags, each.score) for each in (old, new)
         )
-        place, is_old = _found(live, names)
-        is_new = _found(live, renewed)[1]
+        place, is_old = found_in(live, names)
+        is_new = found_in(live, renewed)[1]
         self.found += int((is_old | is_new).sum())
         if not is_old.any():
             return part
@@ -255,55 +257,3 @@ class _Rewriting:
         ):
             return part
         return dataclasses.replace(part, metrics=metrics, values=values, flags=flags, score=score, rules=rules)
-
-
-def in_order(rows: Rows) -> Rows:
-    """By time, then receipt, then arrival: the order in which both copies have the same readings."""
-    order = np.lexsort((rows.received, rows.ts))
-    if (np.diff(order) > 0).all():
-        return rows
-    at = np.empty_like(order)
-    at[order] = np.arange(len(order))
-    return Rows(
-        rows.metrics,
-        rows.ts[order],
-        rows.received[order],
-        rows.values[:, order],
-        rows.flags[order],
-        rows.score[order],
-        {int(at[row]): ids for row, ids in rows.rules.items()},
-        {int(at[row]): tags for row, tags in rows.tags.items()},
-    )
-
-
-def _names(
-    metrics: tuple[str, ...],
-    values: NDArray[np.float64],
-    ts: Ints,
-    received: Ints,
-    flags: Ints,
-    score: NDArray[np.float64],
-) -> NDArray[np.uint64]:
-    """64 bits for each reading that stand for all that is known of it but its tags and rules.
-
-    Those that are the same in all that are numbered, so that each has a name of its own.
-    """
-    bits = np.where(np.isnan(score), 0, score.view(np.int64))
-    names = content_hashes(metrics, np.ascontiguousarray(values))
-    for column in (ts, received, flags, bits):
-        names = mix(names ^ mix(column.astype(np.int64).view(np.uint64) ^ _UNLIKE))
-    order = np.argsort(names, kind="stable")
-    run = np.arange(len(names)) - np.maximum.accumulate(
-        np.where(np.diff(names[order], prepend=~names[order][:1]) != 0, np.arange(len(names)), 0)
-    )
-    repeated = np.empty(len(names), np.uint64)
-    repeated[order] = run
-    return np.where(repeated == 0, names, mix(names ^ mix(repeated)))
-
-
-def _found(live: NDArray[np.uint64], names: NDArray[np.uint64]) -> tuple[Ints, Bools]:
-    """Where each live reading is among the named ones, and whether it is."""
-    order = np.argsort(names)
-    at = np.minimum(np.searchsorted(names[order], live), len(names) - 1)
-    place: Ints = order[at]
-    return place, names[place] == live

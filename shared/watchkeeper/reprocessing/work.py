@@ -21,7 +21,8 @@ from watchkeeper.published import model_key
 from watchkeeper.records import Episode
 from watchkeeper.reprocessing.copies import Copy
 from watchkeeper.reprocessing.plan import ROOT, Done, Held, Plan, Under, attempt_prefix, copy_of, plan_key
-from watchkeeper.reprocessing.replay import HOUR_MS, Replay, stretches
+from watchkeeper.reprocessing.replay import Replay
+from watchkeeper.reprocessing.stretches import stretches
 from watchkeeper.reprocessing.swap import Swap
 from watchkeeper.series.span import stored_times
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from watchkeeper.packs import Pack
     from watchkeeper.ports import Blobs
     from watchkeeper.reprocessing.plan import How, State
+
+HOUR_MS = 3_600_000
 
 
 def _silent(_: Plan) -> None:

@@ -303,6 +303,32 @@ def test_a_promote_waits_for_the_store_stage_and_tries_again(monkeypatch):
     assert len(segments) < 20
 
 
+def test_a_shard_that_is_never_at_rest_is_left_as_it_is_and_said_so(monkeypatch):
+    world = World()
+    world.send("pump-01", T0, wave(300))
+    world.put_in_force(bundle(110))
+    work = world.plan(T0, T0 + HOUR)
+    work.replay()
+    renew = Swap._renew
+    sent = []
+
+    def interrupted(swap, state):
+        renew(swap, state)
+        sent.append(1)
+        world.send("pump-01", T0 + 30 * MINUTE + len(sent), [101.0], late=9 * HOUR)
+
+    monkeypatch.setattr(Swap, "_renew", interrupted)
+    monkeypatch.setattr("watchkeeper.reprocessing.swap.TRIES", 3)
+    with pytest.raises(Conflict, match="written too often"):
+        work.promote()
+    monkeypatch.undo()
+    assert len(world.rows()) == 303
+    work.promote()
+    assert len(world.rows()) == 303
+    shard = _shard("pump-01")
+    assert len(world.ports.blobs.list(f"segments/{shard:05d}/")) == 1 + 3
+
+
 def test_two_commands_on_one_reprocessing_do_not_spoil_it(monkeypatch):
     world = World()
     world.send("pump-01", T0, wave(900))
@@ -335,10 +361,11 @@ def test_what_was_replaced_since_is_not_replaced_again(monkeypatch):
     second = world.plan(T0 + HOUR, T0 + 2 * HOUR, "ml_score")
     second.replay()  # without a lead-in it knows less, so that scores differ
     second.promote()
-    after = world.rows()
+    after, segments = world.rows(), world.ports.blobs.list("segments/")
     with pytest.raises(NotAsReplayedError, match="no longer as they were"):
         first.promote()
     assert world.rows() == after
+    assert world.ports.blobs.list("segments/") == segments
     first.roll_back()
     assert world.rows() == after
 
