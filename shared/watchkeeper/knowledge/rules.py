@@ -16,6 +16,7 @@ import numpy as np
 
 from watchkeeper.expressions import Expression
 from watchkeeper.knowledge.calendars import Calendar
+from watchkeeper.knowledge.catalogue import ITSELF
 from watchkeeper.knowledge.durations import format_duration
 from watchkeeper.packs import Bools
 from watchkeeper.records import Severity
