@@ -9,6 +9,10 @@ if TYPE_CHECKING:
 
     from watchkeeper.knowledge.rules import Rule
 
+GRACE_MS = (
+    600_000  # readings that are in time may be a little out of order: what is forgotten is older than any of them
+)
+
 
 def count(marks: list[int], ts: int, *, fires: bool, clears: bool, rule: Rule) -> bool:
     """Has a condition begun to hold `times` within `within_ms`, as of this reading?
@@ -21,13 +25,18 @@ def count(marks: list[int], ts: int, *, fires: bool, clears: bool, rule: Rule) -
     if fires and marks[0]:
         marks[0] = 0
         marks.append(ts)
+        del marks[1 : -rule.times]
     elif clears:
         marks[0] = 1
-    marks[1:] = [began for began in marks[1:][-rule.times :] if ts - began <= rule.within_ms]
-    enough = len(marks) > rule.times
-    if marks == [1]:
+    enough = sum(ts - began <= rule.within_ms for began in marks[1:]) >= rule.times
+    if marks[0] and ts - max(marks[1:], default=0) > rule.within_ms + GRACE_MS:
         marks.clear()
     return enough
+
+
+def waits_for_clear(marks: list[int]) -> bool:
+    """Does the condition of `count` still hold, so that only a clear reading can change anything?"""
+    return not marks[0]
 
 
 def follow_steps(marks: list[int], ts: int, held: Sequence[bool], within: int) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from watchkeeper.checking.breach import Edge, at_rest, follow
 from watchkeeper.checking.conditions import measure
-from watchkeeper.checking.marks import count, follow_steps
+from watchkeeper.checking.marks import count, follow_steps, waits_for_clear
 from watchkeeper.checking.measured import View
 from watchkeeper.checking.state import Breach
 
@@ -65,7 +65,15 @@ class PackCheck:
         """The devices for which the rule fires or is not at rest, one after the other."""
         active = np.zeros(len(self.state.devices), np.bool_)
         active[measured.slot[measured.fires]] = True
-        active[[*self.state.breaches.get(rule.id, ()), *self.state.marks.get(rule.id, ())]] = True
+        marks = self.state.marks.get(rule.id, {})
+        active[list(marks)] = True
+        if rule.times:  # a pump that runs has started, and will go on to run: no need to look at each of its readings
+            waiting = np.zeros(len(active), np.bool_)
+            waiting[[slot for slot, of in marks.items() if waits_for_clear(of)]] = True
+            clear = np.zeros(len(active), np.bool_)
+            clear[measured.slot[measured.clears]] = True
+            active &= ~waiting | clear
+        active[list(self.state.breaches.get(rule.id, ()))] = True
         rows = np.flatnonzero(active[measured.slot])
         own = measured.where(rows[np.argsort(measured.slot[rows], kind="stable")])
         columns = [column.tolist() for column in own[:6]]

@@ -223,9 +223,18 @@ class RuleSet(msgspec.Struct, frozen=True, dict=True):
             found.append(Planned(rule, None if len(own) == len(numbers) else members))
         return tuple(found)
 
+    @cached_property
+    def _alike(self) -> Callable[[str], bool]:
+        """Have all devices of a class the same rules?"""
+        return lru_cache(1024)(
+            lambda name: all(rule.scope == Scope() and not rule.overrides for rule in self.for_class(name))
+        )
+
     def _make_group(self, class_name: str, site: str, device: str) -> Group:
-        chosen = (_as_for(rule, site, device) for rule in self.for_class(class_name))
-        rules = tuple(rule for rule in chosen if rule is not None)
+        rules = self.for_class(class_name)
+        if not self._alike(class_name):
+            chosen = (_as_for(rule, site, device) for rule in rules)
+            rules = tuple(rule for rule in chosen if rule is not None)
         key = tuple(map(id, rules))  # they live as long as this set does
         if key not in self._groups:
             quiet = min((rule.no_data_ms for rule in rules if rule.kind == "no_data"), default=math.inf)

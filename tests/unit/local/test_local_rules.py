@@ -68,13 +68,40 @@ def cells(out):
     return [[cell.strip() for cell in line.split("  ") if cell] for line in table]
 
 
+# --- other kinds ----------------------------------------------------------------------------------------------------
+
+OTHERS = """applies_to: oven
+rules:
+  - {id: oven.jumps, metric: temperature, rising: 20 per 1m, clear: 0.5, severity: info, summary: s, runbook: r}
+  - {id: oven.odd, when: 'temperature in (230, 205)', severity: info, summary: s, runbook: r}
+  - {id: oven.twice, metric: temperature, above: 200, times: 2, within: 8m, severity: info, summary: s, runbook: r}
+"""
+
+
+def test_rules_of_other_kinds_are_tried_too(run, tmp_path, data):
+    root = shutil.copytree(shipped_folder(), tmp_path / "kb")
+    write(root / "devices" / "oven.yaml", "class: oven\ninterval: 1m\nmetrics: {temperature: {range: [-50, 400]}}\n")
+    rules = write(root / "rules" / "oven.yaml", OTHERS.replace("runbook: r", "runbook: unknown-anomaly.md"))
+    code, said, err = run("test", rules, "--on", data, "--class", "oven")
+    assert (code, err) == (0, "")
+    rows = [
+        [row[0], row[2][-8:], row[3].split()[-1] if row[3][0] == "2" else row[3], *row[4:]] for row in cells(said)[1:]
+    ]
+    assert rows == [
+        ["oven.jumps", "06:01:00", "06:04:00", "4", "230"],
+        ["oven.odd", "06:02:00", "06:04:00", "3", "-"],
+        ["oven.jumps", "06:08:00", "still open", "3", "212"],
+        ["oven.twice", "06:08:00", "06:10:00", "3", "212"],
+    ]
+
+
 # --- check ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_knowledge_base_without_mistakes_is_summed_up(run):
     code, said, _ = run("check", shipped_folder())
     assert code == 0
-    assert "6 classes of devices, 32 rules, 25 runbooks; no mistakes" in said
+    assert "6 classes of devices, 36 rules, 25 runbooks; no mistakes" in said
     assert run("check")[0] == 0
 
 
