@@ -53,6 +53,7 @@ def create_app(backend: Backend) -> FastAPI:
         description=ABOUT,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
         exception_handlers=HANDLERS,
         generate_unique_id_function=_operation_id,

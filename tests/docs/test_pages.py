@@ -127,7 +127,7 @@ def test_the_examples_of_flags_and_environment_are_understood(monkeypatch, tmp_p
                 environment.setenv(*name.split("=", 1))
             assert words[len(names)] == "watchkeeper"
             assert cli.main(words[len(names) + 1 :]) == 0
-    receivers = ("console", "file=/tmp/alerts.jsonl")
+    receivers = ("console", "file=alerts.jsonl")
     assert [(s.http_port, s.receivers) for s in seen[:2]] == [(8081, receivers)] * 2
     assert seen[2].budget == 50.0
 

@@ -171,9 +171,7 @@ def test_of_publishers_at_once_over_sqlite_one_wins_and_the_others_are_told_who(
     start, statuses = threading.Barrier(6), []
     etag = f'"{OURS.version}"'
 
-    def publisher(number):
-        own = open_ports(tmp_path, partitions=2, shards=SHARDS, durable=False)
-        api = Api(Backend(own, Published(own, OURS), SHARDS, lambda: NOW, limits=Limits(burst=1_000)))
+    def publisher(number, own, api):
         start.wait()
         headers = {"If-Match": etag} if number % 2 else {}
         body = {"files": changed(120.0 + number), "base": "current"}
@@ -181,7 +179,11 @@ def test_of_publishers_at_once_over_sqlite_one_wins_and_the_others_are_told_who(
         api.close()
         own.close()
 
-    threads = [threading.Thread(target=publisher, args=(number,)) for number in range(6)]
+    threads = []
+    for number in range(6):  # FastAPI makes its models here, which it cannot do in several threads at once
+        own = open_ports(tmp_path, partitions=2, shards=SHARDS, durable=False)
+        api = Api(Backend(own, Published(own, OURS), SHARDS, lambda: NOW, limits=Limits(burst=1_000)))
+        threads.append(threading.Thread(target=publisher, args=(number, own, api)))
     for thread in threads:
         thread.start()
     for thread in threads:
