@@ -179,7 +179,7 @@ def measure(asked: argparse.Namespace) -> list[Outcome]:
     outcomes = []
     for form in asked.form or ["json"]:
         http, mqtt = free_ports()
-        flags = ["--requests-per-second", "0", *asked.flags]
+        flags = ["--requests-per-second", "0", "--no-canary", *asked.flags]  # its readings would be counted too
         with (
             tempfile.TemporaryDirectory() as folder,
             up(folder, http, mqtt, flags) as process,
