@@ -15,8 +15,6 @@ SETS = 64  # records of one span that are looked at for the latest quality
 MOST_SPANS = 1_000
 MOST_RECORDS = 20_000
 
-_decoder = msgspec.json.Decoder(QualityRecord)
-
 
 def spans_of(tables: Tables, tenant: str, device: str, start: int, end: int) -> list[QualitySpan]:
     """The spans that began from `start` up to, and without, `end` (epoch ms); the oldest MOST_SPANS of them."""
@@ -24,7 +22,7 @@ def spans_of(tables: Tables, tenant: str, device: str, start: int, end: int) -> 
     rows = tables.query(QUALITY.name, tenant, low, high, limit=MOST_RECORDS)
     by_start: defaultdict[int, list[QualityRecord]] = defaultdict(list)
     for row in rows:
-        record = _decoder.decode(row.value)
+        record = msgspec.json.decode(row.value, type=QualityRecord)
         by_start[record.start].append(record)
     found: list[QualitySpan] = []
     for began, records in sorted(by_start.items()):
@@ -38,7 +36,7 @@ def spans_of(tables: Tables, tenant: str, device: str, start: int, end: int) -> 
 def latest_share(tables: Tables, tenant: str, device: str) -> float | None:
     """The share of good readings in the last span that is over; None: none is."""
     rows = tables.query(QUALITY.name, tenant, f"{device}/", f"{device}0", limit=SETS, descending=True)
-    records = [_decoder.decode(row.value) for row in rows]
+    records = [msgspec.json.decode(row.value, type=QualityRecord) for row in rows]
     latest = [record for record in records if record.start == records[0].start]
     return _together(latest[0].start, latest).share if latest else None
 

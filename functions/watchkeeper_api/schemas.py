@@ -23,12 +23,25 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Note = Annotated[str, msgspec.Meta(max_length=2_000)]
 
 
+class KnowledgeProblem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A mistake in a file of the knowledge base. `line` and `column` count from 1; 0: not known."""
+
+    file: str
+    line: int
+    text: str
+    column: int = 0
+
+
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What was wrong, and where. `code` is the status in words, for programs; `message` is for people."""
+    """What was wrong, and where. `code` is the status in words, for programs; `message` is for people.
+
+    `problems` are the mistakes of a knowledge base, where it is that which is wrong.
+    """
 
     code: str
     message: str
     where: str = ""
+    problems: tuple[KnowledgeProblem, ...] = ()
 
 
 class ErrorAnswer(msgspec.Struct, frozen=True):
@@ -228,7 +241,10 @@ class Budget(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """How the whole deployment does, over all tenants. `pipeline` is what its runtime says of itself."""
+    """How the whole deployment does, over all tenants. `pipeline` is what its runtime says of itself.
+
+    `throttled`: requests refused with 429 since it started.
+    """
 
     version: str
     now: int
@@ -239,6 +255,7 @@ class Status(msgspec.Struct, frozen=True):
     bundle: str
     model: str
     pipeline: dict[str, Any]
+    throttled: int = 0
 
 
 class StageView(msgspec.Struct, frozen=True):

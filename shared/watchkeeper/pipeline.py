@@ -41,6 +41,7 @@ from watchkeeper.topology import (
     Http,
     Stage,
 )
+from watchkeeper.watching import WATCH_CODEC
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,6 +122,14 @@ PIPELINE = (
         writes=(SPEND, CUTOFFS),
         reads=(ALERTS,),
         uses=("knowledge", "meter"),
+    ),
+    Stage(
+        "watch",
+        on=(Every(seconds=5),),
+        emits=(DASHBOARD_ALERTS,),
+        uses=("knowledge", "receivers"),
+        state="one",
+        codec=WATCH_CODEC,
     ),
     Stage(
         "api",

@@ -38,7 +38,7 @@ def test_the_commands_of_the_page_do_what_it_says(place, capsys):
     for command in (publish, show, roll_back):
         assert main(command.split()[1:]) == 0
     assert "rolled back" not in (said := capsys.readouterr().out)
-    assert said.count("is in force: 5 classes of devices") == 3
+    assert said.count("is in force: 6 classes of devices") == 3
 
 
 @pytest.mark.parametrize("key", sorted({*CLASS_KEYS, *DEVICE_KEYS, *METRIC_KEYS}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from watchkeeper.cleaning.facts import Facts
 from watchkeeper.cleaning.metric_set import MetricSet, SetWire, from_wire, to_wire
+from watchkeeper.codec import Format
 from watchkeeper.errors import StateError
 from watchkeeper.ids import text_id
 from watchkeeper.packs import Bools, Ints
@@ -143,26 +145,26 @@ class _Wire(msgspec.Struct, array_like=True):
     old: dict[str, tuple[int, dict[str, float]]]
 
 
-class _WireV1(msgspec.Struct, array_like=True):
-    v: int
-    slots: list[str]
-    newest: bytes
-    last_values: dict[str, dict[int, float]]
-    ids: bytes
-    contents: bytes
-    written: int
+def _upgrade_1(content: list[Any]) -> list[Any]:
+    """Version 1 knew devices only by hashes of their names and metrics: they are recognised as they come."""
+    _, slots, newest_bytes, last_values, ids, contents, written = content
+    newest = np.frombuffer(newest_bytes, "<i8").tolist()
+    if len(newest) != len(slots):
+        message = "its devices do not fit together"
+        raise ValueError(message)
+    old = {
+        slot: (newest[place], {metric: held[place] for metric, held in last_values.items() if place in held})
+        for place, slot in enumerate(slots)
+    }
+    return [VERSION, [], b"", {}, [], ids, contents, written, old]
 
 
-class _Head(msgspec.Struct, array_like=True):
-    v: int
-
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder, _decoder_v1 = msgspec.msgpack.Decoder(_Wire), msgspec.msgpack.Decoder(_WireV1)
-_head = msgspec.msgpack.Decoder(_Head)
+FORMAT = Format(_Wire, VERSION, "a state of clean", {1: _upgrade_1})
 
 
 class _Codec:
+    version, version_of = FORMAT.version, FORMAT.version_of
+
     def empty(self) -> CleanState:
         none = np.zeros(0, np.int64)
         devices = Devices({}, none, none, np.zeros((0, MINIMA), np.int64), none, none, {})
@@ -177,20 +179,15 @@ class _Codec:
         wire = _Wire(
             VERSION, list(who.places), columns.tobytes(), who.schemas, sets, ids, contents, state.written, state.old
         )
-        return _encoder.encode(wire)
+        return FORMAT.encode(wire)
 
     def decode(self, data: bytes) -> CleanState:
+        wire = FORMAT.decode(data)
         try:
-            version = _head.decode(data).v
-            if version == 1:
-                return self._migrated(_decoder_v1.decode(data))
-            if version == VERSION:
-                return self._read(_decoder.decode(data))
-        except (msgspec.MsgspecError, ValueError, IndexError, RecursionError) as error:
+            return self._read(wire)
+        except (ValueError, IndexError) as error:
             message = f"not a state of clean: {error}"
             raise StateError(message) from error
-        message = f"a state of clean of version {version}; this release reads 1 to {VERSION}"
-        raise StateError(message)
 
     def _read(self, wire: _Wire) -> CleanState:
         state, n = self.empty(), len(wire.devices)
@@ -203,18 +200,6 @@ class _Codec:
         state.devices = Devices(places, heard, least, columns[:, 4:].copy(), skew, sets, wire.schemas)
         state.sets = {tuple(each.metrics): from_wire(each, n) for each in wire.sets}
         state.old = wire.old
-        _fill_ring(state, wire.ids, wire.contents, wire.written)
-        return state
-
-    def _migrated(self, wire: _WireV1) -> CleanState:
-        """Version 1 knew devices only by hashes of their names and metrics: they are recognised as they come."""
-        state, newest = self.empty(), np.frombuffer(wire.newest, "<i8").tolist()
-        if len(newest) != len(wire.slots):
-            message = "its devices do not fit together"
-            raise ValueError(message)
-        for place, slot in enumerate(wire.slots):
-            values = {metric: held[place] for metric, held in wire.last_values.items() if place in held}
-            state.old[slot] = (newest[place], values)
         _fill_ring(state, wire.ids, wire.contents, wire.written)
         return state
 

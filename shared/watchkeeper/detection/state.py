@@ -1,7 +1,8 @@
 """All a shard's detector remembers, and its form as bytes.
 
-Format 1: b"WKD1", CRC-32 of the rest, then MessagePack of the devices, the metrics' names, the (device, metric) of each
-series and the arrays of SeriesTable, little-endian. Devices and metrics are sorted, so equal states are equal bytes.
+Format: b"WKD" and the version as a digit, CRC-32 of the rest, then MessagePack of the devices, the metrics' names, the
+(device, metric) of each series and the arrays of SeriesTable, little-endian. Devices and metrics are sorted, so equal
+states are equal bytes.
 """
 
 import copy
@@ -14,8 +15,13 @@ import numpy as np
 from watchkeeper.detection.episode import LEAST_BAR, LEAST_EXCESS, NEVER, DeviceState
 from watchkeeper.detection.series import I64, SeriesTable
 from watchkeeper.errors import StateError
+from watchkeeper.migration import Upgrades, migrated
 
-MAGIC = b"WKD1"
+MAGIC = b"WKD"
+VERSION = 1
+UPGRADES: Upgrades = {}
+"""What leads from an earlier version's `_Stored`, as a list, to the next one's."""
+
 _Names = list[str]
 
 
@@ -74,21 +80,32 @@ class DetectorState:
             [part.astype(kind).tobytes() for part, (kind, _) in zip(arrays, layout, strict=True)],
         )
         body = msgspec.msgpack.encode(stored)
-        return MAGIC + zlib.crc32(body).to_bytes(4, "little") + body
+        return b"%b%d" % (MAGIC, VERSION) + zlib.crc32(body).to_bytes(4, "little") + body
 
     @classmethod
     def decode(cls, data: bytes) -> "DetectorState":
-        """The state in `data`; StateError if it is damaged or of an unknown version."""
-        if bytes(data[:4]) != MAGIC:
-            raise StateError(
-                f"detector state begins with {bytes(data[:4])!r}, not {MAGIC!r}: another version or damaged"
-            )
+        """The state in `data`, of this or an earlier version; StateError if it is damaged or of a later one."""
+        found = cls.version_of(data)
         if zlib.crc32(data[8:]).to_bytes(4, "little") != bytes(data[4:8]):
             raise StateError("detector state is damaged: its checksum does not match")
         try:
-            return cls._restore(msgspec.msgpack.decode(data[8:], type=_Stored))
+            body = data[8:]
+            if found != VERSION:
+                content = migrated(
+                    msgspec.msgpack.decode(body), found, VERSION, UPGRADES, "a detector state", StateError
+                )
+                body = msgspec.msgpack.encode(content)
+            return cls._restore(msgspec.msgpack.decode(body, type=_Stored))
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise StateError(f"detector state cannot be read: {error}") from error
+
+    @staticmethod
+    def version_of(data: bytes) -> int:
+        """The version that bytes say they are of; StateError if they are no detector state."""
+        head = bytes(data[:4])
+        if head[:3] != MAGIC or not head[3:].isdigit():
+            raise StateError(f"detector state begins with {head!r}, not {MAGIC!r} and a version: damaged")
+        return int(head[3:])
 
     @classmethod
     def _restore(cls, stored: _Stored) -> "DetectorState":

@@ -82,10 +82,10 @@ def read_calendar(node: Node, complain: Complain) -> Calendar:
     reader = _Reader(fields, complain)
     if isinstance(node.value, dict) and not any(key in fields for key in KEYS):
         complain(node.at, f"a calendar needs at least one of {', '.join(KEYS)}")
-    days = tuple(sorted({day for item in reader.items("days") for day in reader.days(item)}))
+    days = tuple(sorted({day for item in fields.one_or_more("days") for day in reader.days(item)}))
     return Calendar(
         days=days or Calendar().days,
-        hours=tuple(reader.hours(item) for item in reader.items("hours")) or Calendar().hours,
+        hours=tuple(reader.hours(item) for item in fields.one_or_more("hours")) or Calendar().hours,
         dates=reader.dates("dates") if "dates" in fields else None,
         holidays=reader.dates("holidays"),
         time_zone=read_time_zone(fields, complain),
@@ -109,13 +109,6 @@ def read_time_zone(fields: Fields, complain: Complain, key: str = "time_zone") -
 class _Reader:
     def __init__(self, fields: Fields, complain: Complain) -> None:
         self.fields, self.complain = fields, complain
-
-    def items(self, key: str) -> tuple[Node, ...]:
-        """One value or a list of them."""
-        node = self.fields.node(key)
-        if node is None:
-            return ()
-        return node.value if isinstance(node.value, tuple) else (node,)
 
     def days(self, node: Node) -> tuple[int, ...]:
         word = node.value if isinstance(node.value, str) else ""
@@ -142,7 +135,7 @@ class _Reader:
 
     def dates(self, key: str) -> tuple[int, ...]:
         found: set[int] = set()
-        for node in self.items(key):
+        for node in self.fields.one_or_more(key):
             first, dots, last = str(node.value).partition("..")
             begin, end = self._date(first), self._date(last if dots else first)
             if math.isnan(begin + end) or begin > end or len(found) + end - begin >= LONGEST_DATES:

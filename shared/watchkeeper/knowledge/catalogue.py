@@ -17,6 +17,9 @@ from watchkeeper.records import Importance
 GENERIC = "generic"
 """The class of every device that no other class claims."""
 
+ITSELF = "watchkeeper"
+"""The class of Watchkeeper's own devices: rules for every class do not mean them, and the model is silent on them."""
+
 _PROFILES_KEPT = 65_536
 INTERVAL_MS = 60_000  # of a device of which nobody has said how often it reports
 GAP_INTERVALS, GAP_LEAST_MS = 10, 5 * 60_000

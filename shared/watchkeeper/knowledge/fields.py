@@ -59,9 +59,32 @@ class Fields:
         node = self._nodes.get(key)
         return math.nan if node is None else _number(node, f"'{key}'", self._complain)
 
+    def whole(self, key: str, low: int, high: int) -> int:
+        """A whole number from `low` to `high`; `low` where there is none."""
+        node = self._nodes.get(key)
+        if node is None:
+            return low
+        value = node.value
+        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+            return value
+        self._complain(node.at, f"'{key}' must be a whole number from {low} to {high}, not {node.describe()}")
+        return low
+
+    def flag(self, key: str) -> bool:
+        """True or false; false where there is neither."""
+        node = self._nodes.get(key)
+        if node is None or isinstance(node.value, bool):
+            return bool(node and node.value)
+        self._complain(node.at, f"'{key}' must be true or false, not {node.describe()}")
+        return False
+
     def numbers(self, key: str) -> tuple[float, ...]:
         """A list of finite numbers."""
         return tuple(_number(item, f"each item of '{key}'", self._complain) for item in self.items(key))
+
+    def number_or_more(self, key: str) -> tuple[float, ...]:
+        """One finite number, or a list of them."""
+        return tuple(_number(item, f"each item of '{key}'", self._complain) for item in self.one_or_more(key))
 
     def span(self, key: str) -> tuple[float, float]:
         """`[low, high]` with low < high."""
@@ -97,6 +120,17 @@ class Fields:
             hint = did_you_mean(word, words) or f" (one of {', '.join(words)})"
             self._complain(self.at(key), f"unknown {key} {quote(word)}{hint}")
         return default
+
+    def one_or_more(self, key: str) -> tuple[Node, ...]:
+        """The items of a list, or the one thing that stands there instead."""
+        node = self._nodes.get(key)
+        if node is None:
+            return ()
+        return node.value if isinstance(node.value, tuple) else (node,)
+
+    def key_at(self, key: str) -> Mark:
+        """The place of the key itself, or of the mapping where it is absent."""
+        return self._nodes[key].key_at if key in self._nodes else self._at
 
     def items(self, key: str) -> tuple[Node, ...]:
         """The items of a list."""

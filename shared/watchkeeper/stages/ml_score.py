@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from watchkeeper.detection.scorer import score
-from watchkeeper.detection.state import DetectorState
+from watchkeeper.detection.state import VERSION, DetectorState
 from watchkeeper.ids import episode_id, text_id
+from watchkeeper.knowledge.catalogue import ITSELF
 from watchkeeper.outcome import Delivered, Emit, Outcome
 from watchkeeper.packs import Pack, Table
 from watchkeeper.records import Anomaly, Flag, Importance, MetricView, Severity
@@ -35,6 +36,8 @@ def ml_score(batch: Sequence[Delivered], ctx: Context) -> Outcome:
         pack, state = item.record, ctx.states[item.record.shard]
         tables, edges = _scored(pack, state, ctx)
         for table, edge in edges:
+            if ctx.bundle.catalogue.profile(pack.devices[table.device[edge.row]].device).class_name == ITSELF:
+                continue  # its figures jump with the load, and its rules say what is too much
             anomaly = _anomaly(pack, table, edge, ctx)
             outcome.emits.append(Emit(RAG_ERROR_REPORTING, pack.shard, anomaly, pack.origin_at(table, edge.row)))
             outcome.counts["anomalies"] += edge.phase == "open"
@@ -137,6 +140,8 @@ def _summary(edge: Edge, views: dict[str, MetricView]) -> str:
 
 
 class _Codec:
+    version, version_of = VERSION, DetectorState.version_of
+
     def empty(self) -> DetectorState:
         return DetectorState.empty()
 

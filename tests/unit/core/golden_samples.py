@@ -1,27 +1,40 @@
-"""One of everything that is stored or travels, for the golden files of version 1, and states of later versions.
+"""One of everything that is stored or travels, for the golden files of each version.
 
-`python -m tests.unit.core.golden_samples` writes files that are not there yet. Those that are there are never written
-again: what is in them is what customers have stored, and the next version has to read it.
+`python -m tests.unit.core.golden_samples` writes the files of the present versions that are not there yet. Those that
+are there are never written again: what is in them is what customers have stored, and later versions have to read it.
+
+When the version of a format is bumped: fill what is new in the sample here, run the script, and say in EARLIER what the
+sample of the version before is once it has been migrated.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from watchkeeper.alerting.state import NotifyState, Unanswered
-from watchkeeper.checking.state import Breach, CheckState, Heard
-from watchkeeper.cleaning.state import CLEAN_CODEC, Schema
+from watchkeeper.bundles import InForce, Move, decode_in_force
+from watchkeeper.checking.state import Breach, CheckState, Samples
+from watchkeeper.cleaning.state import CLEAN_CODEC, CleanState, Schema
 from watchkeeper.dead_letters import TakenLetter
+from watchkeeper.detection import model as model_format
+from watchkeeper.detection.features import FEATURE_NAMES
+from watchkeeper.detection.forest import Forest
+from watchkeeper.detection.model import Model
 from watchkeeper.detection.scorer import score
 from watchkeeper.detection.state import DetectorState
 from watchkeeper.explaining.state import ExplainState, Open, Waiting
 from watchkeeper.ids import text_id
+from watchkeeper.knowledge.bundle import Bundle
 from watchkeeper.packs import Pack, Table
 from watchkeeper.pipeline import STAGES
+from watchkeeper.published import Pin
 from watchkeeper.records import (
+    SCHEMA_VERSION,
     Acknowledgement,
     Alert,
     Anomaly,
@@ -44,8 +57,15 @@ from watchkeeper.records import (
     Spend,
     Switches,
 )
+from watchkeeper.series import segment as segment_format
 from watchkeeper.series.manifest import KnownDevice, StoreState
-from watchkeeper.series.segment import SegmentRef
+from watchkeeper.series.section import Section
+from watchkeeper.series.segment import Segment, SegmentRef
+from watchkeeper.states import ENVELOPE, ENVELOPE_VERSION, read_envelope
+from watchkeeper.watching import WatchState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FOLDER = Path(__file__).parent / "golden"
 TS = 1_772_352_000_000
@@ -189,10 +209,23 @@ def records() -> dict[str, msgspec.Struct]:
 def states() -> dict[str, object]:
     """A state of each stage that keeps one."""
     clean = CLEAN_CODEC.empty()
-    clean.old = {text_id("acme", "pump-1", "flow"): (TS, {"flow": 1.5})}
+    held, _ = clean.rows(("flow",), clean.devices.find(["acme\0pump-1"]))
+    held.newest[0], held.born[0], held.noted[0], held.cell[0] = TS, TS - 9, 7, TS - 99
+    held.counts[0] = range(6)
+    held.trail("flow")[0] = [TS - 9, 1.0, TS - 5, 1.25, TS, 1.5]
+    held.watch("flow")[0] = [1.5, TS - 9, TS, 0, TS]
+    who = clean.devices
+    who.heard[0], who.least[0], who.minima[0], who.skew[0] = 7, -60_000, [-60_000, -60_001, -60_002], -60_001
+    who.schemas[0] = Schema(3, 40, {"flow": (40, 1), "speed": (2, 1)}, ["flow"], ["speed"])
     clean.remember(np.array([1, 2**63], np.uint64), np.array([3, 4], np.uint64))
-    heard = {"acme\0pump-1": Heard("acme", "pump-1", "north", TS, TS - 5, live=True, silent=["device.silent"])}
-    breach = {"acme\0pump-1": {"pump.flow-low": Breach(TS, TS + 1, TS + 2, TS + 3, 4)}}
+    clean.old = {"0123456789abcdef": (TS, {"flow": 1.5})}
+    check = CheckState(ticked=TS, awake=TS - 9)
+    slot = check.slot("acme", "pump-1", "north")
+    check.received[slot], check.ts[slot], check.live[slot] = TS, TS - 5, True
+    check.silent = {slot: ["device.silent"]}
+    check.breaches = {"pump.flow-low": {slot: Breach(TS, TS + 1, TS + 2, TS + 3, 4)}}
+    check.marks = {"pump.hunting": {0: [1, TS - 9, TS]}}
+    check.samples = {"pump.warming": Samples(np.array([0, 0]), np.array([TS - 60_000, TS]), np.array([58.0, 61.5]))}
     detector = DetectorState.empty()
     values = np.array([[100.0 + i % 7, 2.0 + i % 3] for i in range(120)])
     score(
@@ -203,43 +236,139 @@ def states() -> dict[str, object]:
     delivery = records()["delivery"]
     return {
         "clean": clean,
-        "rule_check": CheckState(1, heard, breach, TS, TS - 9),
+        "rule_check": check,
         "ml_score": detector,
         "store": store,
         "rag_explain": ExplainState(1, {"ep-1": Open("acme", TS)}, [Waiting("acme", "ep-1", TS)]),
+        "watch": WatchState(1, records()["alert"], told=True),
         "notify": NotifyState(1, {"phone/ep-1/firing": delivery}, {"ep-1": Unanswered("acme", TS, 1)}),
     }
 
 
-def later_states() -> dict[str, tuple[str, object]]:
-    """States of later versions, with what they brought, by the names of their files: of which stage, and the state."""
-    clean = CLEAN_CODEC.empty()
-    device = clean.devices.find(["acme\0pump-1"])
-    held, _ = clean.rows(("flow",), device)
-    held.newest[0], held.born[0], held.noted[0], held.cell[0] = TS, TS - 9, 7, TS - 99
-    held.counts[0] = range(6)
-    held.trail("flow")[0] = [TS - 9, 1.0, TS - 5, 1.25, TS, 1.5]
-    held.watch("flow")[0] = [1.5, TS - 9, TS, 0, TS]
-    who = clean.devices
-    who.heard[0], who.least[0], who.minima[0], who.skew[0] = 7, -60_000, [-60_000, -60_001, -60_002], -60_001
-    who.schemas[0] = Schema(3, 40, {"flow": (40, 1), "speed": (2, 1)}, ["flow"], ["speed"])
-    clean.remember(np.array([1, 2**63], np.uint64), np.array([3, 4], np.uint64))
-    clean.old = {"0123456789abcdef": (TS, {"flow": 1.5})}
-    return {"state-clean-v2.bin": ("clean", clean)}
+def segment() -> bytes:
+    """A segment of two readings, and the name of one before it."""
+    pump = Section(
+        ("flow", "vibration"),
+        [("acme", "pump-1")],
+        np.array([2]),
+        np.array([TS, TS + 1000]),
+        np.array([TS + 5, TS + 1005]),
+        np.array([64, 1]),
+        np.array([-1, 0]),
+        np.array([-1, 0]),
+        np.array([0.25, 0.5]),
+        np.array([[1.5, np.nan], [2.0, -3.25]]),
+    )
+    before = [SegmentRef(0, 8, "0123456789abcdef", 64, TS - 9, TS - 1)]
+    return segment_format.write([pump], [{"line": "a"}], [("pump.flow-low",)], level=1, sequence=9, before=before).data
 
 
-def files() -> dict[str, bytes]:
-    """All golden files."""
-    found = {f"state-{name}-v1.bin": STAGES[name].codec.encode(state) for name, state in states().items()}
-    found |= {f"record-{name}-v1.json": msgspec.json.encode(record) for name, record in records().items()}
-    found |= {file: STAGES[name].codec.encode(state) for file, (name, state) in later_states().items()}
-    found["record-pack-v1.json"] = pack().encode()
-    found["state-envelope-v1.bin"] = msgspec.msgpack.encode([1, {"clean:t/3": (17, 2)}, b"body"])
-    return found
+def in_a_segment(data: bytes) -> object:
+    """Everything that a segment holds, to be compared."""
+    held = Segment(data)
+    columns = [
+        (part.metrics, part.devices, *(getattr(part, name).tolist() for name in _COLUMNS)) for part in held.sections()
+    ]
+    return str((columns, held.tagsets, held.rulesets, held.before))  # as text, in which NaN equals NaN
+
+
+_COLUMNS = ("counts", "ts", "received", "flags", "tags", "rules", "score", "values")
+
+
+def model() -> Model:
+    """A model of one tree of three nodes."""
+    parts = (np.array([3], "<i4"), np.array([0, -1, -1], "<i2"), np.array([0.5, 2, 2], "<f4"))
+    forest = Forest(len(FEATURE_NAMES), 4, *(part.tobytes() for part in parts))
+    return Model("m-1", TS, forest, FEATURE_NAMES, 4, (0.25, 0.5))
+
+
+BUNDLE = {
+    "devices/pump.yaml": "class: pump\nmetrics:\n  flow:\n    unit: m3/h\n",
+    "rules/pump.yaml": "applies_to: pump\nrules: []\n",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """One kind of thing that is stored or travels: its present version, a sample, and how it is written and read.
+
+    `plain` makes what can be compared of what was read.
+    """
+
+    suffix: str
+    version: int
+    sample: Any
+    write: Callable[[Any], bytes]
+    read: Callable[[bytes], Any]
+    plain: Callable[[Any], Any] = lambda value: value
+
+
+def kinds() -> dict[str, Kind]:
+    """All kinds, by name."""
+    found: dict[str, Kind] = {}
+    for name, state in states().items():
+        codec = STAGES[name].codec
+        found[f"state-{name}"] = Kind("bin", codec.version, state, codec.encode, codec.decode, codec.encode)
+    for name, record in records().items():
+        found[f"record-{name}"] = Kind("json", SCHEMA_VERSION, record, msgspec.json.encode, _reads(type(record)))
+    envelope = ({"clean:t/3": (17, 2)}, b"body")
+    in_force = InForce("b-2", "b-1", (Move("b-2", TS, "published"),), {"shipped": "b-2"}, "shipped")
+    return found | {
+        "record-pack": Kind("json", SCHEMA_VERSION, pack(), Pack.encode, Pack.decode, Pack.encode),
+        "state-envelope": Kind("bin", ENVELOPE_VERSION, envelope, _envelope, lambda data: read_envelope(data, "here")),
+        "segment": Kind("bin", segment_format.VERSION, segment(), bytes, bytes, in_a_segment),
+        "model": Kind("bin", model_format.VERSION, model(), Model.encode, Model.decode),
+        "bundle": Kind(
+            "json", 1, BUNDLE, msgspec.json.encode, Bundle.decode, lambda held: getattr(held, "files", held)
+        ),
+        "bundle-in-force": Kind("json", 1, in_force, msgspec.json.encode, decode_in_force),
+        "model-in-force": Kind("json", 1, Pin("m-2", "m-1", pinned=True), msgspec.json.encode, _reads(Pin)),
+    }
+
+
+def check_of_version_1(check: CheckState) -> CheckState:
+    """Version 1 had neither marks nor samples."""
+    return dataclasses.replace(check, marks={}, samples={})
+
+
+def clean_of_version_1(present: CleanState) -> CleanState:
+    """The state of clean of version 1: it knew devices by hashes, their newest times and their last values."""
+    state = CLEAN_CODEC.empty()
+    state.ids, state.contents, state.written = present.ids, present.contents, present.written
+    state.old = {text_id("acme", "pump-1", "flow"): (TS, {"flow": 1.5})}
+    return state
+
+
+EARLIER: dict[tuple[str, int], Callable[[Any], Any]] = {
+    ("state-rule_check", 1): check_of_version_1,
+    ("state-clean", 1): clean_of_version_1,
+}
+"""By kind and earlier version: what the present sample would be, had it been stored in that version and migrated."""
+
+
+def expected(name: str, version: int) -> Any:
+    """What reading the golden file of a version must give."""
+    sample = kinds()[name].sample
+    for later in reversed(range(version, kinds()[name].version)):
+        sample = EARLIER[name, later](sample)
+    return sample
+
+
+def path_of(name: str, version: int) -> Path:
+    """Where a golden file is."""
+    return FOLDER / f"{name}-v{version}.{kinds()[name].suffix}"
+
+
+def _reads(kind: type) -> Callable[[bytes], Any]:
+    return msgspec.json.Decoder(kind).decode
+
+
+def _envelope(content: tuple[dict[str, tuple[int, int]], bytes]) -> bytes:
+    return msgspec.msgpack.encode([ENVELOPE.version, *content])
 
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    for name, data in files().items():
-        if not (FOLDER / name).exists():
-            (FOLDER / name).write_bytes(data)
+    for each, kind in kinds().items():
+        if not path_of(each, kind.version).exists():
+            path_of(each, kind.version).write_bytes(kind.write(kind.sample))

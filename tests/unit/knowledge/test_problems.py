@@ -66,6 +66,7 @@ def test_the_files_that_these_tests_spoil_are_good():
     assert (runbook.what_it_looks_like, runbook.when_over) == ("Wet.", "Dry.")
 
 
+KINDS = "above, below, outside, equals, rising, falling, flatline, when, sequence, no_data"
 RULE_PROBLEMS = {
     "unknown metric": (
         "metric: pressure",
@@ -117,18 +118,18 @@ RULE_PROBLEMS = {
     "no kind": (
         "    above: 10\n    clear: 8\n",
         "",
-        "3:9: a rule needs exactly one of above, below, outside, no_data; this one has none",
+        f"3:5: a rule needs exactly one of {KINDS}; this one has none",
     ),
     "two kinds": (
         "clear: 8",
         "below: 1",
-        "6:12: a rule needs exactly one of above, below, outside, no_data; this one has above, below",
+        f"6:5: a rule needs exactly one of {KINDS}; this one has above, below",
     ),
     "can never fire": ("above: 10", "above: 25", "5:12: can never fire: pressure is only used from 0 to 25"),
     "no_data with metric": (
         "above: 10\n    clear: 8\n    for: 30s",
         "no_data: 60s",
-        "4:13: 'metric' has no meaning in a no_data rule",
+        "4:5: 'metric' has no meaning in a no_data rule",
     ),
     "no_data of no time": (
         "metric: pressure\n    above: 10\n    clear: 8\n    for: 30s",
@@ -151,6 +152,139 @@ RULE_PROBLEMS = {
     "depth": ("for: 30s", "for: " + "[" * 30 + "]" * 30, "7:27: nested too deeply"),
     "a second document": ("    for:", "---\n    for:", "7:1: not valid YAML: but found another document"),
 }
+
+LEVELS = "metric: pressure\n    above: 10\n    clear: 8\n    for: 30s"
+KIND_PROBLEMS = {
+    "equals with clear": (
+        "metric: pressure\n    equals: 3\n    clear: 2",
+        "6:5: 'clear' has no meaning in an equals rule",
+    ),
+    "equals never": (
+        "metric: pressure\n    equals: [30, -1]",
+        "5:13: can never fire: pressure is only used from 0 to 25",
+    ),
+    "equals text": ("metric: pressure\n    equals: on", "5:13: each item of 'equals' must be a number, not true"),
+    "rate without time": (
+        "metric: pressure\n    rising: 5",
+        "5:13: 'rising' must be a number per time such as 5 per 1m, not the number 5",
+    ),
+    "rate of nothing": (
+        "metric: pressure\n    falling: 0 per 1m",
+        "5:14: 'falling' must be more than 0 per some time, such as 5 per 1m, not the text '0 per 1m'",
+    ),
+    "rate never": (
+        "metric: pressure\n    rising: 25 per 1m",
+        "5:13: can never fire: pressure is only used from 0 to 25",
+    ),
+    "rate's clear level": (
+        "metric: pressure\n    falling: 5 per 1m\n    clear: 6",
+        "6:12: clear level 6 is above the threshold 5",
+    ),
+    "window too short": (
+        "metric: pressure\n    rising: 5 per 500ms",
+        "5:13: 500ms is shorter than the interval of class pump, 1s",
+    ),
+    "flatline too short": (
+        "metric: pressure\n    flatline: 100ms",
+        "5:15: 100ms is shorter than the interval of class pump, 1s",
+    ),
+    "no_data too short": ("no_data: 900ms", "4:14: 900ms is shorter than the interval of class pump, 1s"),
+    "flatline with for": (
+        "metric: pressure\n    flatline: 1m\n    for: 1m",
+        "6:5: 'for' has no meaning in a flatline rule",
+    ),
+    "tolerance": (
+        "metric: pressure\n    flatline: 1m\n    tolerance: -1",
+        "6:16: 'tolerance' must not be less than 0, as -1 is",
+    ),
+    "when with metric": ("metric: pressure\n    when: pressure > 1", "4:5: 'metric' has no meaning in a when rule"),
+    "times alone": ("metric: pressure\n    above: 10\n    times: 3", "6:5: 'times' needs 'within'"),
+    "within alone": ("metric: pressure\n    above: 10\n    within: 3m", "6:5: 'within' needs 'times'"),
+    "times and for": (
+        "metric: pressure\n    above: 10\n    times: 3\n    within: 5m\n    for: 3s",
+        "8:5: 'for' and 'times' exclude each other",
+    ),
+    "times once": (
+        "metric: pressure\n    above: 10\n    times: 1\n    within: 5m",
+        "6:12: 'times' must be a whole number from 2 to 100, not the number 1",
+    ),
+    "sequence without time": ("sequence: [pressure > 1, pressure < 1]", "4:5: 'sequence' needs 'within'"),
+    "sequence of one": (
+        "sequence: [pressure > 1]\n    within: 1m",
+        "4:15: a sequence has from 2 to 8 steps, not 1",
+    ),
+    "expression's name": (
+        "when: presure > 1 and pressure < 5",
+        "4:11: unknown metric 'presure' (did you mean 'pressure'?)",
+    ),
+    "name in quotation marks": (
+        'when: "1 < pressure and presure < 5"',
+        "4:29: unknown metric 'presure' (did you mean 'pressure'?)",
+    ),
+    "name in a block": (
+        "when: |\n      pressure > 1\n      and presure < 5",
+        "6:11: unknown metric 'presure' (did you mean 'pressure'?)",
+    ),
+    "name in folded lines": (
+        "when: >\n      pressure > 1\n      and presure < 5",
+        "4:11: unknown metric 'presure' (did you mean 'pressure'?)",
+    ),
+    "name in a list": (
+        "when: {any: [pressure > 1, {not: presure < 5}]}",
+        "4:38: unknown metric 'presure' (did you mean 'pressure'?)",
+    ),
+    "function": ("when: sqr(pressure) > 1", "4:11: unknown function 'sqr' (did you mean 'sqrt'?)"),
+    "kind of expression": ("when: pressure + 1", "4:11: this must be a condition, such as flow > 10, and is a number"),
+    "kind within": (
+        "when: pressure > tag.line",
+        "4:22: a number is needed here, not a text; number(tag.line) makes one of it",
+    ),
+    "clear of an expression": (
+        "when: pressure > 5\n    clear: 3",
+        "5:12: a condition is a text, or one of any, all and not; this is the number 3",
+    ),
+    "constant": ("when: 1 < 2", "4:11: this looks at no metric and no tag: it is always the same"),
+    "expression never": (
+        "when: pressure - 30 > 0",
+        "4:11: this can never be true: the metrics are only used within their ranges",
+    ),
+    "any of nothing": ("when: {any: []}", "4:17: 'any' must be a list of conditions, not a list"),
+    "while": ("metric: pressure\n    above: 10\n    while: flow > 1", "6:12: unknown metric 'flow'"),
+    "calendar": (
+        "metric: pressure\n    above: 10\n    during: {hours: 8-18}",
+        "6:21: hours are written as 08:00-18:00, not the text '8-18'",
+    ),
+    "override of nobody": (
+        LEVELS + "\n    overrides:\n      - above: 12",
+        "9:9: an override needs 'sites' or 'devices'",
+    ),
+    "override of nothing": (
+        LEVELS + "\n    overrides:\n      - sites: [north]",
+        "9:9: an override needs 'off: true' or one of severity, summary,",
+    ),
+    "override's level": (
+        LEVELS + "\n    overrides:\n      - {sites: [north], above: 7}",
+        "6:12: clear level 8 is above the threshold 7",
+    ),
+    "override of another kind": (
+        LEVELS + "\n    overrides:\n      - {sites: [north], below: 7}",
+        f"9:26: a rule needs exactly one of {KINDS}; this one has above, below",
+    ),
+    "override's key": (
+        LEVELS + "\n    overrides:\n      - {site: [north], above: 11}",
+        "9:10: unknown key 'site' (did you mean 'sites'?)",
+    ),
+    "off": (
+        LEVELS + "\n    overrides:\n      - {sites: [n], off: 5}",
+        "9:27: 'off' must be true or false, not the number 5",
+    ),
+}
+
+
+@pytest.mark.parametrize(("new", "problem"), KIND_PROBLEMS.values(), ids=KIND_PROBLEMS)
+def test_a_problem_of_a_kind_of_rule_is_named_with_its_place(new, problem):
+    said = problems_of(rules=RULES.replace(LEVELS, new, 1))
+    assert any(line.startswith(f"rules/pump.yaml:{problem}") for line in said), said
 
 
 @pytest.mark.parametrize(("old", "new", "problem"), RULE_PROBLEMS.values(), ids=RULE_PROBLEMS)
