@@ -3,18 +3,20 @@
 
 DEMO_SECONDS ?= 60
 PYTEST_ARGS  ?= -n 2 --dist loadfile --cov
-PACKAGES     := shared functions tests
+PACKAGES     := shared functions infra tests
 
 VENV  := .venv
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.watchkeeper-is-installed
+INFRA := .venv-infra
+INFRA_STAMP := $(INFRA)/.watchkeeper-is-installed
 PIP   := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 LOCK  := env -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv --no-config --quiet pip compile pyproject.toml \
          --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --custom-compile-command "make lock" \
          $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench schemas lock setup clean
+.PHONY: help demo test lint format bench schemas lock infra setup clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -22,7 +24,7 @@ help: ## Say what can be made
 demo: $(STAMP) ## Run the whole pipeline on this machine for DEMO_SECONDS (60), then show what it saw
 	$(BIN)/watchkeeper demo --seconds $(DEMO_SECONDS)
 
-test: lint ## Everything that CI checks: lint, types, imports, tests, coverage of the core
+test: lint $(INFRA_STAMP) ## Everything that CI checks: lint, types, imports, tests, coverage of the core
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(STAMP) ## Rules, formatting, types and who may import whom, without the tests
@@ -49,11 +51,14 @@ lock: $(BIN)/uv ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1 
 	$(LOCK) -o requirements/local.txt --extra local -c requirements/dev.txt
 	$(LOCK) -o requirements/aws.txt   --extra aws   -c requirements/dev.txt
 	$(LOCK) -o requirements/azure.txt --extra azure -c requirements/dev.txt -c requirements/aws.txt
-	$(LOCK) -o requirements/infra.txt --extra infra -c requirements/dev.txt -c requirements/aws.txt -c requirements/azure.txt
+	$(LOCK) -o requirements/infra.txt --extra infra --extra infra-checks \
+		-c requirements/dev.txt -c requirements/aws.txt -c requirements/azure.txt
+
+infra: $(INFRA_STAMP) ## Make .venv-infra, in which Pulumi runs the program in infra/
 
 setup: $(STAMP) ## Make .venv and install everything into it; the others do it by themselves
 
-clean: ## Remove what was built, cached or measured; .venv stays (rm -r .venv is safe at any time)
+clean: ## Remove what was built, cached or measured; .venv and .venv-infra stay (rm -r is safe at any time)
 	rm -rf build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(PACKAGES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -64,6 +69,13 @@ $(STAMP): pyproject.toml requirements/dev.txt
 	@echo "watchkeeper: installing the pinned packages into $(VENV); this takes about a minute, once"
 	@$(PIP) install --require-hashes --no-deps -r requirements/dev.txt  # a lock is whole: nothing is left to be resolved
 	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# With pip in it: Pulumi asks it which plugins the packages need.
+$(INFRA_STAMP): $(STAMP) requirements/infra.txt
+	$(BIN)/python -m venv --clear $(INFRA)
+	@$(BIN)/uv --no-config --quiet pip install --python $(INFRA)/bin/python --require-hashes --no-deps \
+		-r requirements/infra.txt
 	@touch $@
 
 $(BIN)/uv:

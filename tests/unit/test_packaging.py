@@ -19,7 +19,7 @@ LOCKS = {
     "dev": ["local", "dev"],
     "aws": ["aws"],
     "azure": ["azure"],
-    "infra": ["infra"],
+    "infra": ["infra", "infra-checks"],
 }
 
 
