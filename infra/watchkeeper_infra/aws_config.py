@@ -133,7 +133,7 @@ HELP = {
     "model": "who explains in prose: Amazon Bedrock, an OpenAI-compatible service, or nobody",
     "model_name": "the model's name there",
     "model_url": "base URL of an OpenAI-compatible service; nothing: OpenAI's",
-    "model_key": "its key; a secret",
+    "model_key": "its key (of Bedrock: an API key of Amazon Bedrock); a secret",
     "issuer": "OpenID Connect issuer of the people's tokens; nothing: a Cognito user pool is made",
     "audience": "audience of those tokens; with `issuer`",
     "requests_per_second": "requests that the API takes a second, from all together",

@@ -125,7 +125,7 @@ def _contradictions(config: AwsConfig) -> Iterator[str]:
         yield _wrong("audience", config.audience, "an audience where an issuer is named, and nothing where none is")
     if config.model != "none" and not config.model_name:
         yield _wrong("modelName", "", f"the name of a model of {config.model}")
-    if config.model == "openai" and not config.model_key:
+    if config.model != "none" and not config.model_key:
         yield "watchkeeper:modelKey: missing; the key of the model's service, as a secret"
 
 

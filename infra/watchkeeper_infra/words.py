@@ -5,10 +5,11 @@ ALIAS = "live"  # the alias that callers of a function call
 NAMESPACE_OF_METRICS = "Watchkeeper"
 PARTITION_KEY, SORT_KEY, EXPIRES = "pk", "sk", "ttl"  # the attributes of a table
 
-METER, CONNECTIONS, API_KEYS = "meter", "connections", "api-keys"
+METER, CONNECTIONS, TAKEN_LETTERS, API_KEYS = "meter", "connections", "taken-letters", "api-keys"
 RUNTIME_TABLES = {
     METER: "what was used, by day and stage",
     CONNECTIONS: "who listens by WebSocket, with a time to live",
+    TAKEN_LETTERS: "which dead letters operators have sent back or thrown away; no function's",
     API_KEYS: "digests of the keys of machines, never the keys",
 }
 """Tables of the runtime, beside those that the pipeline's table names."""

@@ -179,7 +179,7 @@ def a_function_may_do_what_its_row_says_and_no_more(graph):
 
 
 def only_who_publishes_may_replace_what_is_published(graph):
-    publishers = {"bundles": {"api"}, "models": {"retrain"}, "segments": {"store", "api"}}
+    publishers = {"bundles": {"api", "budget_cutoff"}, "models": {"retrain"}, "segments": {"store", "api"}}
     found = {folder: set() for folder in publishers}
     for name in STAGES:
         for arn in _may(graph, f"{_prefix(graph)}{name}").get("s3:PutObject", ()):

@@ -41,7 +41,11 @@ SCENARIOS = {
     "small": Scenario("aws-dev", {}),
     "small-preview": Scenario("aws-dev", {}, preview=True),
     "large": Scenario("aws-prod", LARGE, ("receivers", "webhookSecret", "modelKey")),
-    "bedrock": Scenario("aws-eu", {"model": "bedrock", "modelName": "eu.some.model-v1:0", "protect": False}),
+    "bedrock": Scenario(
+        "aws-eu",
+        {"model": "bedrock", "modelName": "some.model-v1:0", "modelKey": "a-bedrock-key", "protect": False},
+        ("modelKey",),
+    ),
     "wrong": Scenario("aws-dev", {"zones": 5, "natt": "one"}),
     "unbuilt": Scenario("aws-dev", {"bundles": "nowhere"}),
     "no-dashboard": Scenario("aws-dev", {"dashboardFolder": "docs"}),

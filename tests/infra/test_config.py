@@ -1,6 +1,7 @@
 """A stack's configuration: what is right is read, what is wrong is named with its value and what is allowed."""
 
 import json
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -133,3 +134,9 @@ def test_whoever_takes_a_topic_is_upgraded_before_those_who_write_to_it():
         for other in FUNCTIONS.values():
             if set(function.emits) & set(other.topics):
                 assert order.index(other.name) < order.index(function.name)
+
+
+def test_every_handler_and_name_that_a_function_is_deployed_with_is_there():
+    package = pytest.importorskip("watchkeeper_aws", reason="the functions' own code is not in this checkout")
+    folder = Path(package.__file__).parent / "handlers"
+    assert [f.handler for f in FUNCTIONS.values() if not (folder / f"{f.name}.py").exists()] == []

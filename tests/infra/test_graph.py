@@ -122,6 +122,8 @@ def test_a_function_is_told_what_it_must_know_and_no_secret(graphs):
         assert ("WATCHKEEPER_ALERT_TOPICS" in variables) == (name in {"notify", "watch"})
         assert ("WATCHKEEPER_MODEL_SECRET" in variables) == (name == "rag_explain")
         assert ("WATCHKEEPER_MAPPINGS" in variables) == (name == "budget_cutoff")
+    (asked,) = (r["environment"]["variables"] for r in graphs["bedrock"].of("Function") if "rag_explain" in r.name)
+    assert asked["WATCHKEEPER_MODEL_URL"] == "https://bedrock-runtime.eu-central-1.amazonaws.com/openai/v1"
     assert len(json.loads(told["budget_cutoff"]["WATCHKEEPER_MAPPINGS"])) == 7
     assert set(json.loads(told["notify"]["WATCHKEEPER_ALERT_TOPICS"])) == {"info", "warning", "critical", "emergency"}
 

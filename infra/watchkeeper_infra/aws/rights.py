@@ -31,19 +31,11 @@ INTERFACES = (
 )
 DESCRIBE_NETWORK = ("ec2:DescribeVpcs", "ec2:DescribeSubnets", "ec2:DescribeSecurityGroups")
 READ_ROWS = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
-WRITE_ROWS = (
-    *READ_ROWS,
-    "dynamodb:PutItem",
-    "dynamodb:UpdateItem",
-    "dynamodb:DeleteItem",
-    "dynamodb:BatchWriteItem",
-    "dynamodb:ConditionCheckItem",
-)
+WRITE_ROWS = (*READ_ROWS, "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
 READ, WRITE = ("s3:GetObject",), ("s3:GetObject", "s3:PutObject", "s3:DeleteObject")
 PREFIXES = {"knowledge": "bundles/", "detection_model": "models/"}
-GEOGRAPHIES = ("us", "eu", "apac", "global")
-PUBLISHERS = {"knowledge": "api", "detection_model": "retrain"}
-"""Which function may replace what the others read."""
+PUBLISHERS = {"knowledge": ("api", "budget_cutoff"), "detection_model": ("retrain",)}
+"""Which functions may replace what the others read: knowledge is published by the API, and by one that runs by itself."""
 LAKE_WRITERS = ("store", "api")
 LAKE = ("segments/", "reprocess/")
 
@@ -117,7 +109,6 @@ def _stream(function: FunctionSpec, about: Surroundings) -> Iterator[Statement]:
     )
     bucket = about.lake.bucket.arn
     yield allow("GiveUp", ["s3:PutObject"], pulumi.Output.concat(bucket, "/", GIVEN_UP, "*"))
-    yield allow("GiveUpTo", ["s3:ListBucket"], bucket, StringLike={"s3:prefix": [f"{GIVEN_UP}*"]})
 
 
 def _rows(function: FunctionSpec, state: State) -> Iterator[Statement]:
@@ -145,16 +136,16 @@ def _objects(function: FunctionSpec, lake: Lake) -> Iterator[Statement]:
         written.append(f"state/{function.name}/")
     for use, prefix in PREFIXES.items():
         if use in function.uses:
-            (written if PUBLISHERS[use] == function.name else read).append(prefix)
+            (written if function.name in PUBLISHERS[use] else read).append(prefix)
     if "blobs" in function.uses:
         (written if function.name in LAKE_WRITERS else read).extend(LAKE)
     if function.name == "ingest":
-        read.append(INBOX)
+        read += [INBOX, GIVEN_UP]
     for sid, actions, prefixes in (("ReadObjects", READ, read), ("WriteObjects", WRITE, written)):
         if prefixes:
             yield allow(sid, actions, [pulumi.Output.concat(lake.bucket.arn, "/", prefix, "*") for prefix in prefixes])
-    listed = [f"{prefix}*" for prefix in (*read, *written)]
-    yield allow("ListObjects", ["s3:ListBucket"], lake.bucket.arn, StringLike={"s3:prefix": listed})
+    # Names of all keys: who may not list them is told 403, not 404, of a key that is not there.
+    yield allow("ListObjects", ["s3:ListBucket"], lake.bucket.arn)
 
 
 def _keys(function: FunctionSpec, about: Surroundings) -> Iterator[Statement]:
@@ -178,21 +169,8 @@ def _others(function: FunctionSpec, about: Surroundings) -> Iterator[Statement]:
         secrets += [about.state.secrets[name].arn for name in ("receivers",) if name in about.state.secrets]
     if "language_model" in function.uses:
         secrets += [about.state.secrets[name].arn for name in ("model",) if name in about.state.secrets]
-        if about.site.config.model == "bedrock":
-            yield allow(
-                "Explain", ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"], model_arns(about.site)
-            )
     if secrets:
         yield allow("ReadSecrets", ["secretsmanager:GetSecretValue"], secrets)
-
-
-def model_arns(site: Site) -> list[pulumi.Input[str]]:
-    """The Bedrock model that explains; one with a geography before its name is a profile over several regions."""
-    name = site.config.model_name
-    geography, _, model = name.partition(".")
-    if geography not in GEOGRAPHIES:
-        return [f"arn:aws:bedrock:{site.region}::foundation-model/{name}"]
-    return [site.arn("bedrock", f"inference-profile/{name}"), f"arn:aws:bedrock:*::foundation-model/{model}"]
 
 
 def authorizer_rights(site: Site, state: State, logs: pulumi.Output[str]) -> list[Statement]:

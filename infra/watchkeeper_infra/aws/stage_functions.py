@@ -13,7 +13,7 @@ from watchkeeper_infra.aws.iam import allow, role, trust
 from watchkeeper_infra.aws.rights import group_of, rights_of
 from watchkeeper_infra.aws.site import under
 from watchkeeper_infra.functions import FUNCTIONS, consumers_first, rate
-from watchkeeper_infra.words import INBOX, NAMESPACE_OF_METRICS
+from watchkeeper_infra.words import GIVEN_UP, INBOX, NAMESPACE_OF_METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from watchkeeper_infra.aws.iam import Statement
     from watchkeeper_infra.aws.network import Network
     from watchkeeper_infra.aws.rights import Surroundings
+    from watchkeeper_infra.aws_config import AwsConfig
     from watchkeeper_infra.bundles import BuiltBundle
     from watchkeeper_infra.functions import FunctionSpec
 
@@ -98,12 +99,10 @@ class StageFunctions(pulumi.ComponentResource):
                 told["WATCHKEEPER_RECEIVERS_SECRET"] = about.state.secrets["receivers"].arn
         if "language_model" in function.uses and config.model != "none":
             told |= {
-                "WATCHKEEPER_MODEL": config.model,
                 "WATCHKEEPER_MODEL_NAME": config.model_name,
-                "WATCHKEEPER_MODEL_URL": config.model_url,
+                "WATCHKEEPER_MODEL_URL": model_url(config, site.region),
+                "WATCHKEEPER_MODEL_SECRET": about.state.secrets["model"].arn,
             }
-            if "model" in about.state.secrets:
-                told["WATCHKEEPER_MODEL_SECRET"] = about.state.secrets["model"].arn
         if "meter" in function.uses:
             told["WATCHKEEPER_BUDGET"] = f"{config.budget:g}"
         if function.name == CUTTER:
@@ -192,7 +191,7 @@ class StageFunctions(pulumi.ComponentResource):
         )
 
     def _files(self) -> None:
-        """A file that is put into the bucket goes to ingest."""
+        """Files go to ingest, and so do batches that Lambda has given up: each message becomes a dead letter."""
         ingest, bucket = self.functions["ingest"], self._about.lake.bucket
         permission = ingest.permit("files", "s3.amazonaws.com", bucket.arn, self._site)
         aws.s3.BucketNotification(
@@ -200,11 +199,22 @@ class StageFunctions(pulumi.ComponentResource):
             bucket=bucket.bucket,
             lambda_functions=[
                 aws.s3.BucketNotificationLambdaFunctionArgs(
-                    lambda_function_arn=ingest.alias.arn, events=["s3:ObjectCreated:*"], filter_prefix=INBOX
+                    id=prefix.strip("/").replace("/", "-"),
+                    lambda_function_arn=ingest.alias.arn,
+                    events=["s3:ObjectCreated:*"],
+                    filter_prefix=prefix,
                 )
+                for prefix in (INBOX, GIVEN_UP)
             ],
             opts=under(self, depends_on=[permission]),
         )
+
+
+def model_url(config: AwsConfig, region: str) -> str:
+    """Where the model is asked, by OpenAI's protocol, which Bedrock speaks too."""
+    if config.model == "bedrock":
+        return f"https://bedrock-runtime.{region}.amazonaws.com/openai/v1"
+    return config.model_url or "https://api.openai.com/v1"
 
 
 def _order() -> list[FunctionSpec]:

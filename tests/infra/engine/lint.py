@@ -12,7 +12,6 @@ with warnings.catch_warnings():
 POLICIES = {"aws:iam/rolePolicy:RolePolicy": "policy"}
 FINE = {
     "RESOURCE_STAR": "which statements may say `*` is a test of its own, with a reason for each",
-    "bedrock:InvokeModel": "IAM wants one of the kinds of resources of an action, and parliament all of them",
     "lambda:SourceFunctionArn": "Lambda gives this key to whatever a function calls; parliament does not know it",
 }
 
