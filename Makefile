@@ -16,7 +16,7 @@ LOCK  := env -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv --no-c
          $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench schemas lock infra setup clean
+.PHONY: help demo test lint format bench schemas lock bundles infra setup clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,9 @@ lock: $(BIN)/uv ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1 
 	$(LOCK) -o requirements/azure.txt --extra azure -c requirements/dev.txt -c requirements/aws.txt
 	$(LOCK) -o requirements/infra.txt --extra infra --extra infra-checks \
 		-c requirements/dev.txt -c requirements/aws.txt -c requirements/azure.txt
+
+bundles: $(STAMP) ## Build what the functions on AWS carry, into build/bundles: the same bytes on every machine
+	$(BIN)/python -m watchkeeper_infra.build
 
 infra: $(INFRA_STAMP) ## Make .venv-infra, in which Pulumi runs the program in infra/
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+CODE = "code"
+LAYERS = tuple(SIZES)
+
 
 class BuiltBundle(NamedTuple):
     """A zip, and its SHA-256 in hexadecimal and as Lambda says it."""
@@ -23,12 +26,13 @@ class BuiltBundle(NamedTuple):
 
 
 def built_bundles(folder: Path) -> Mapping[str, BuiltBundle]:
-    """The bundles by name. StackConfigError: some are not there."""
-    missing = [name for name in SIZES if not (folder / f"{name}.zip").is_file()]
+    """The code and the layers, by name. StackConfigError: some are not there."""
+    names = (CODE, *LAYERS)
+    missing = [name for name in names if not (folder / f"{name}.zip").is_file()]
     if missing:
         message = f"watchkeeper:bundles: {str(folder)!r} has no {'.zip, '.join(missing)}.zip; run `make bundles`"
         raise StackConfigError([message])
-    return {name: _read(folder / f"{name}.zip") for name in SIZES}
+    return {name: _read(folder / f"{name}.zip") for name in names}
 
 
 def _read(path: Path) -> BuiltBundle:

@@ -45,7 +45,7 @@ def graphs(answer):
 def _run(folder):
     bundles = folder / "bundles"
     bundles.mkdir(exist_ok=True)
-    for name in ("stream", "explain", "web", "train"):
+    for name in ("code", "stream", "explain", "web", "train"):
         (bundles / f"{name}.zip").write_bytes(name.encode())
     scenarios = []
     for name, scenario in SCENARIOS.items():

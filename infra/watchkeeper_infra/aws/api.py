@@ -50,7 +50,8 @@ class Api(pulumi.ComponentResource):
             Plan(
                 "authorizer",
                 "watchkeeper_aws.handlers.authorizer.handler",
-                functions.code["web"],
+                functions.code,
+                functions.layers["web"].arn,
                 FUNCTIONS["api"].memory_mb,
                 5,
                 {

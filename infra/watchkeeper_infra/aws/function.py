@@ -37,6 +37,7 @@ class Plan:
     name: str
     handler: str
     code: Code
+    layer: pulumi.Input[str]
     memory_mb: int
     timeout_s: int
     environment: Mapping[str, pulumi.Input[str]]
@@ -83,6 +84,7 @@ class OwnFunction(pulumi.ComponentResource):
             s3_bucket=plan.code.bucket,
             s3_key=plan.code.key,
             source_code_hash=plan.code.digest,
+            layers=[plan.layer],
             memory_size=config.memory_mb.get(plan.name, plan.memory_mb),
             timeout=plan.timeout_s,
             publish=True,

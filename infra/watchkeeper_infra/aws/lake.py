@@ -13,9 +13,9 @@ from watchkeeper_infra.words import GIVEN_UP, INBOX, OVERSIZED, RULE_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from watchkeeper_infra.aws.site import Site
+    from watchkeeper_infra.bundles import BuiltBundle
 
 WARM_DAYS = 30
 KEPT_DAYS = {INBOX: 30, RULE_ERRORS: 30, OVERSIZED: 90, GIVEN_UP: 90}
@@ -38,14 +38,14 @@ class Lake(pulumi.ComponentResource):
         self._lifecycle(self.code, "code", [])
         self.register_outputs({"bucket": self.bucket.bucket})
 
-    def upload(self, name: str, bundle: Path, digest: str) -> aws.s3.BucketObject:
+    def upload(self, name: str, bundle: BuiltBundle) -> aws.s3.BucketObject:
         """A bundle under its digest, so that another one is another object, and rolling back finds the old one."""
         return aws.s3.BucketObject(
             self._site.name("bundle", name),
             bucket=self.code.bucket,
-            key=f"{name}-{digest}.zip",
-            source=pulumi.FileAsset(str(bundle)),
-            source_hash=digest,
+            key=f"{name}-{bundle.hexdigest}.zip",
+            source=pulumi.FileAsset(str(bundle.path)),
+            source_hash=bundle.hexdigest,
             tags=self._site.tags(),
             opts=under(self, retain_on_delete=True),
         )

@@ -35,7 +35,7 @@ WRITE_ROWS = (*READ_ROWS, "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:D
 READ, WRITE = ("s3:GetObject",), ("s3:GetObject", "s3:PutObject", "s3:DeleteObject")
 PREFIXES = {"knowledge": "bundles/", "detection_model": "models/"}
 PUBLISHERS = {"knowledge": ("api", "budget_cutoff"), "detection_model": ("retrain",)}
-"""Which functions may replace what the others read: knowledge is published by the API, and by one that runs by itself."""
+"""Which functions may replace what the others read: people by the API, what was deployed by one that runs by itself."""
 LAKE_WRITERS = ("store", "api")
 LAKE = ("segments/", "reprocess/")
 

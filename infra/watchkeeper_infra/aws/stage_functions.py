@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_aws as aws
 
-from watchkeeper_infra.aws.function import Code, OwnFunction, Plan
+from watchkeeper_infra.aws.function import ARCHITECTURE, RUNTIME, Code, OwnFunction, Plan
 from watchkeeper_infra.aws.iam import allow, role, trust
 from watchkeeper_infra.aws.rights import group_of, rights_of
 from watchkeeper_infra.aws.site import under
+from watchkeeper_infra.bundles import CODE, LAYERS
 from watchkeeper_infra.functions import FUNCTIONS, consumers_first, rate
 from watchkeeper_infra.words import GIVEN_UP, INBOX, NAMESPACE_OF_METRICS
 
@@ -39,12 +40,9 @@ class StageFunctions(pulumi.ComponentResource):
         self._network = aws.lambda_.FunctionVpcConfigArgs(
             subnet_ids=network.subnet_ids, security_group_ids=[network.functions.id]
         )
-        self.code = {
-            name: Code(
-                about.lake.code.bucket, about.lake.upload(name, bundle.path, bundle.hexdigest).key, bundle.digest
-            )
-            for name, bundle in bundles.items()
-        }
+        built = bundles[CODE]
+        self.code = Code(about.lake.code.bucket, about.lake.upload(CODE, built).key, built.digest)
+        self.layers = {name: self._layer(name, bundles[name]) for name in LAYERS}
         self.mappings: dict[tuple[str, str], aws.lambda_.EventSourceMapping] = {}
         self.functions: dict[str, OwnFunction] = {}
         for function in _order():
@@ -63,7 +61,8 @@ class StageFunctions(pulumi.ComponentResource):
             Plan(
                 function.name,
                 function.handler,
-                self.code[function.bundle],
+                self.code,
+                self.layers[function.bundle].arn,
                 function.memory_mb,
                 function.timeout_s,
                 self._environment(function),
@@ -73,6 +72,22 @@ class StageFunctions(pulumi.ComponentResource):
             self._about.state.key,
             under(self),
             after,
+        )
+
+    def _layer(self, name: str, built: BuiltBundle) -> aws.lambda_.LayerVersion:
+        """The packages of one kind of function; earlier versions stay, for functions that are rolled back."""
+        lake, site = self._about.lake, self._site
+        return aws.lambda_.LayerVersion(
+            site.name(name),
+            layer_name=site.name(name),
+            description=f"Packages of the functions of the kind {name}",
+            s3_bucket=lake.code.bucket,
+            s3_key=lake.upload(name, built).key,
+            source_code_hash=built.digest,
+            compatible_architectures=[ARCHITECTURE],
+            compatible_runtimes=[RUNTIME],
+            skip_destroy=True,
+            opts=under(self),
         )
 
     def _environment(self, function: FunctionSpec) -> dict[str, pulumi.Input[str]]:
