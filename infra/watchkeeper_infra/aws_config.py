@@ -65,12 +65,12 @@ class AwsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     )
     kafka_volume_gb: Annotated[int, whole(10, 16_384)] = 100
     kafka_login: Login = "scram"
-    shards: Annotated[int, whole(1, 1024)] = 64
+    shards: Annotated[int, whole(1, 1024)] = 8
     partitions: Annotated[int, whole(1, 1000)] = 8
     retention_hours: Annotated[int, whole(2, 8760)] = 72
     dead_letter_days: Annotated[int, whole(1, 365)] = 30
-    batch_size: Annotated[int, whole(1, 10_000)] = 500
-    batch_window_seconds: Annotated[int, whole(0, 300)] = 1
+    batch_size: Annotated[int, whole(1, 10_000)] = 5000
+    batch_window_seconds: Annotated[int, whole(0, 300)] = 5
     retries: Annotated[int, whole(1, 10_000)] = 100
     retry_hours: Annotated[int, whole(1, 168)] = 48
     pollers: Annotated[int, whole(1, 200)] = 1
@@ -112,12 +112,12 @@ HELP = {
     "kafka_version": "version of Kafka; `.kraft` behind it for clusters without ZooKeeper",
     "kafka_volume_gb": "disk of a broker",
     "kafka_login": "how functions log in: `iam`: a right per topic; `scram`: for brokers with 4 IAM logins a second",
-    "shards": "what devices are divided into; cannot be changed later",
+    "shards": "what devices are divided into; cannot be changed later. Each costs a state for each batch of each stage",
     "partitions": "what a topic is divided into, at most the shards; cannot be changed later",
     "retention_hours": "how long a topic keeps its messages",
     "dead_letter_days": "how long the topic dead-letter keeps its messages",
     "batch_size": "messages that a function is given at once, at most",
-    "batch_window_seconds": "how long a batch may wait to become full",
+    "batch_window_seconds": "how long a batch may wait to be full: readings are so much later, and states cheaper",
     "retries": "how often a batch that fails is given again, before it goes to the bucket",
     "retry_hours": "for how long, at most; less than the retention",
     "pollers": "event pollers that the functions share, at least",

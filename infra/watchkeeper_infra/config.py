@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 NAMESPACE = "watchkeeper"
 CLOUDS = ("aws",)
 MOST_PARTITIONS = 4000
+MOST_POLLERS = 2000  # of all mappings in a group
 STACK = re.compile(r"[a-z][a-z0-9-]{1,19}")
 MAIL = re.compile(r"[^@\s,]+@[^@\s,]+\.[^@\s,]+")
 LISTS = (list, tuple, dict)
@@ -152,18 +153,22 @@ def _stream(config: AwsConfig) -> Iterator[str]:
         yield _wrong("kafkaBrokers", config.kafka_brokers, f"a multiple of the {config.zones} zones")
     if config.partitions > config.shards:
         yield _wrong("partitions", config.partitions, f"at most the {config.shards} shards")
-    most = PARTITIONS_PER_BROKER.get(config.kafka_instance, MOST_PARTITIONS)
+    carried = PARTITIONS_PER_BROKER.get(config.kafka_instance, MOST_PARTITIONS)
     replicas = sum(config.partitions if topic.sharded else 1 for topic in TOPICS.values()) * min(
         3, config.kafka_brokers
     )
-    if replicas > most * config.kafka_brokers:
+    if replicas > carried * config.kafka_brokers:
         yield _wrong(
             "partitions",
             config.partitions,
             f"{replicas} replicas are more than {config.kafka_brokers} brokers {config.kafka_instance} carry "
-            f"({most} each)",
+            f"({carried} each)",
         )
     if config.retry_hours >= config.retention_hours:
         yield _wrong("retryHours", config.retry_hours, f"less than the {config.retention_hours} hours of retention")
     if config.pollers_at_most < config.pollers:
         yield _wrong("pollersAtMost", config.pollers_at_most, f"at least the {config.pollers} pollers")
+    mappings = sum(len(function.topics) for function in FUNCTIONS.values())
+    if config.pollers_at_most * mappings > MOST_POLLERS:
+        most = f"at most {MOST_POLLERS // mappings}: {mappings} mappings share a group of {MOST_POLLERS}"
+        yield _wrong("pollersAtMost", config.pollers_at_most, most)

@@ -24,6 +24,7 @@ LARGE = {
     "kafkaInstance": "kafka.m7g.large",
     "kafkaBrokers": 3,
     "kafkaLogin": "iam",
+    "shards": 64,
     "partitions": 32,
     "alertEmails": {"critical": ["on-call@example.com"], "operations": ["ops@example.com"]},
     "receivers": ["webhook=https://hooks.example.com/T0K3N"],

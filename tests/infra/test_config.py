@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.docs.pages import ROOT
+from watchkeeper.cost.aws_stack import LARGE, SMALL
 from watchkeeper.pipeline import PIPELINE
 from watchkeeper_infra.aws_config import HELP, SECRETS, AwsConfig
 from watchkeeper_infra.config import Given, read_config
@@ -41,6 +42,17 @@ def test_the_example_is_right_and_holds_every_key_with_its_default():
         assert (f"watchkeeper:{field.encode_name}" in values) == (field.name not in SECRETS)
 
 
+def test_an_estimate_takes_the_stack_for_what_the_configuration_makes_it():
+    read = config()
+    for field in msgspec.structs.fields(SMALL):
+        assert getattr(SMALL, field.name) == getattr(read, field.name)
+    large = {
+        AwsConfig.__struct_encode_fields__[AwsConfig.__struct_fields__.index(name)]: value
+        for name, value in msgspec.structs.asdict(LARGE).items()
+    }
+    assert config(**large, kafkaLogin="iam").kafka_brokers == LARGE.kafka_brokers
+
+
 def test_every_key_has_its_help_and_no_other_has():
     assert set(HELP) == {field.name for field in msgspec.structs.fields(AwsConfig)}
 
@@ -58,10 +70,11 @@ def test_every_key_has_its_help_and_no_other_has():
         ({"kafkaBrokrs": "2"}, "watchkeeper:kafkaBrokrs: unknown key (did you mean kafkaBrokers?)"),
         ({"kafkaVersion": "latest"}, "watchkeeper:kafkaVersion: 'latest' is not allowed; such as 3.9.x"),
         ({"kafkaBrokers": "3"}, "watchkeeper:kafkaBrokers: 3 is not allowed; a multiple of the 2 zones"),
-        ({"partitions": "65"}, "watchkeeper:partitions: 65 is not allowed; at most the 64 shards"),
-        ({"partitions": "60"}, "watchkeeper:partitions: 60 is not allowed; 962 replicas are more than 2 brokers"),
+        ({"partitions": "9"}, "watchkeeper:partitions: 9 is not allowed; at most the 8 shards"),
+        ({"partitions": "60", "shards": "64"}, "watchkeeper:partitions: 60 is not allowed; 962 replicas are more than"),
         ({"retryHours": "72"}, "watchkeeper:retryHours: 72 is not allowed; less than the 72 hours of retention"),
         ({"pollers": "9"}, "watchkeeper:pollersAtMost: 4 is not allowed; at least the 9 pollers"),
+        ({"pollersAtMost": "300"}, "watchkeeper:pollersAtMost: 300 is not allowed; at most 250: 8 mappings share"),
         ({"cidr": "8.8.0.0/16"}, "watchkeeper:cidr: '8.8.0.0/16' is not allowed; a private network"),
         ({"cidr": "10.0.0.1/16"}, "watchkeeper:cidr: '10.0.0.1/16' is not allowed"),
         ({"cidr": "10.0.0.0/28"}, "watchkeeper:cidr: '10.0.0.0/28' is not allowed"),
