@@ -153,3 +153,12 @@ def test_every_handler_and_name_that_a_function_is_deployed_with_is_there():
     package = pytest.importorskip("watchkeeper_aws", reason="the functions' own code is not in this checkout")
     folder = Path(package.__file__).parent / "handlers"
     assert [f.handler for f in FUNCTIONS.values() if not (folder / f"{f.name}.py").exists()] == []
+
+
+def test_pulumi_runs_the_program_in_the_environment_that_make_makes():
+    project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text("utf-8"))
+    assert (project["name"], project["main"]) == ("watchkeeper", "infra/")
+    assert (ROOT / project["main"] / "__main__.py").exists()
+    environment = project["runtime"]["options"]["virtualenv"]
+    assert f"INFRA := {environment}\n" in (ROOT / "Makefile").read_text("utf-8")
+    assert f"/{environment}/\n" in (ROOT / ".gitignore").read_text("utf-8")

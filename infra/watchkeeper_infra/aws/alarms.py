@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PERIOD_S = 300
 P95_SHARE = 0.8  # of a function's time limit
 CANARY_MINUTES = 10
+FULL = 80  # percent
 
 
 class Alarm(NamedTuple):
@@ -52,9 +53,10 @@ def alarms(site: Site, names: Mapping[str, Any], rule: str) -> Iterator[Alarm]:
             yield Alarm(name, about, "AWS/Kafka", "SumOffsetLag", lag, site.config.lag_alarm, "Maximum", 15)
     yield from _of_stages()
     yield from _of_hub(rule)
-    disk = {"Cluster Name": site.name("stream")}
-    about = "the brokers' disks are nearly full: give them more, or keep messages for less long"
-    yield Alarm("stream-disk", about, "AWS/Kafka", "KafkaDataLogsDiskUsed", disk, 80, "Maximum", 15)
+    about = "a broker's disk is nearly full: give it more, or keep messages for less long"
+    for number in range(1, site.config.kafka_brokers + 1):
+        disk = {"Cluster Name": site.name("stream"), "Broker ID": str(number)}
+        yield Alarm(f"stream-disk-{number}", about, "AWS/Kafka", "KafkaDataLogsDiskUsed", disk, FULL, "Maximum", 15)
 
 
 def _of_function(name: str, where: Mapping[str, Any]) -> Iterator[Alarm]:
