@@ -130,9 +130,9 @@ def people_hear_of_what_is_wrong(graph):
         if (group, "SumOffsetLag") not in lag:
             faults.append(f"nobody hears that {group} is behind")
     metrics = {alarm["metricName"] for alarm in alarms}
-    faults += [f"no alarm on {m}" for m in sorted({"dead", "flows", "Failure", "ErrorActionFailure"} - metrics)]
+    faults += [f"no alarm on {m}" for m in sorted({"dead", "stored", "Failure", "ErrorActionFailure"} - metrics)]
     faults += [f"{a} is told to nobody" for a in alarms if not a.get("alarmActions")]
-    canary = next((a for a in alarms if a["metricName"] == "flows"), None)
+    canary = next((a for a in alarms if a["metricName"] == "stored"), None)
     if canary and canary["treatMissingData"] != "breaching":
         faults.append("a canary that says nothing is taken for well")
     return faults

@@ -3,8 +3,9 @@
 import re
 
 from tests.infra.graph import last, listed, secrets
-from watchkeeper.pipeline import PIPELINE, STAGES
+from watchkeeper.pipeline import PIPELINE
 from watchkeeper.topology import CUTOFFS, DEAD_LETTER, Http
+from watchkeeper_infra.functions import FUNCTIONS
 from watchkeeper_infra.words import WILDCARDS
 
 MOST = 10_240  # characters of a role's policies
@@ -56,7 +57,8 @@ def policies_are_within_their_limit(graph):
 def a_function_may_do_what_its_row_says_and_no_more(graph):
     prefix = graph.prefix
     faults = []
-    for name, stage in STAGES.items():
+    for name, function in FUNCTIONS.items():
+        stage = function.stage
         rows = [stage] if name != "api" else [s for s in PIPELINE if any(isinstance(t, Http) for t in s.on)]
         may = graph.may(f"{prefix}{name}")
         emits = {topic.name for row in rows for topic in row.emits} | {DEAD_LETTER.name}
@@ -89,25 +91,12 @@ def a_function_may_do_what_its_row_says_and_no_more(graph):
 def only_who_publishes_may_replace_what_is_published(graph):
     publishers = {"bundles": {"api", "budget_cutoff"}, "models": {"retrain"}, "segments": {"store", "api"}}
     found = {folder: set() for folder in publishers}
-    for name in STAGES:
+    for name in FUNCTIONS:
         for arn in graph.may(f"{graph.prefix}{name}").get("s3:PutObject", ()):
             folder = arn.split("/")[1]
             if folder in found:
                 found[folder].add(name)
     return [f"{folder}: {names}" for folder, names in found.items() if names != publishers[folder]]
-
-
-def a_cutoff_spares_those_who_tell_people(graph):
-    cut = graph.may(f"{graph.prefix}budget_cutoff").get("lambda:UpdateEventSourceMapping", set())
-    mappings = {m["tags"]["stage"] for m in graph.of("EventSourceMapping")}
-    spared = {name for name in mappings if "receivers" in STAGES[name].uses}
-    wanted = sum(m["tags"]["stage"] not in spared for m in graph.of("EventSourceMapping"))
-    others = [
-        name
-        for name in STAGES
-        if name != "budget_cutoff" and "lambda:UpdateEventSourceMapping" in graph.may(f"{graph.prefix}{name}")
-    ]
-    return ([] if len(cut) == wanted else [f"{len(cut)} mappings can be cut, not {wanted}"]) + others
 
 
 def a_device_speaks_for_itself_only(graph):

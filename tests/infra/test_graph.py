@@ -122,10 +122,15 @@ def test_a_function_is_told_what_it_must_know_and_no_secret(graphs):
     for name, variables in told.items():
         assert variables["WATCHKEEPER_STACK"] == "aws-prod"
         assert variables["WATCHKEEPER_TABLE_PREFIX"] == "watchkeeper-aws-prod-"
-        assert ("WATCHKEEPER_ALERT_TOPICS" in variables) == (name in {"notify", "watch"})
+        assert ("WATCHKEEPER_ALERT_TOPICS" in variables) == (name == "notify")
         assert ("WATCHKEEPER_MODEL_SECRET" in variables) == (name == "rag_explain")
-        assert ("WATCHKEEPER_MAPPINGS" in variables) == (name == "budget_cutoff")
     (asked,) = (r["environment"]["variables"] for r in graphs["bedrock"].of("Function") if "rag_explain" in r.name)
     assert asked["WATCHKEEPER_MODEL_URL"] == "https://bedrock-runtime.eu-central-1.amazonaws.com/openai/v1"
-    assert len(json.loads(told["budget_cutoff"]["WATCHKEEPER_MAPPINGS"])) == 7
     assert set(json.loads(told["notify"]["WATCHKEEPER_ALERT_TOPICS"])) == {"info", "warning", "critical", "emergency"}
+
+
+def test_what_a_function_is_told_is_what_its_code_reads(graphs):
+    settings = pytest.importorskip("watchkeeper_aws.settings", reason="the functions' own code is not in this checkout")
+    read = {f"WATCHKEEPER_{name.upper()}" for name in settings.Settings.__struct_fields__}
+    told = {name for graph in graphs.values() for r in graph.of("Function") for name in r["environment"]["variables"]}
+    assert {name for name in told if name.startswith("WATCHKEEPER_")} - read == set()

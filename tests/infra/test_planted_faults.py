@@ -156,8 +156,6 @@ FAULTS = [
     ("people_hear_of_what_is_wrong", change("MetricAlarm", "-clean-errors", alarmActions=[])),
     ("people_hear_of_what_is_wrong", change("MetricAlarm", "-canary-silent", treatMissingData="notBreaching")),
     ("two_budgets_stand_behind_the_meter", drop("TopicSubscription", "-cutoff")),
-    ("a_cutoff_spares_those_who_tell_people", allowing("budget_cutoff", "lambda:UpdateEventSourceMapping", "arn:x")),
-    ("a_cutoff_spares_those_who_tell_people", allowing("clean", "lambda:UpdateEventSourceMapping", "arn:x")),
     (
         "nobody_reaches_in_from_outside",
         change("SecurityGroupIngressRule", "-9098", referencedSecurityGroupId=None, cidrIpv4="0.0.0.0/0"),

@@ -51,7 +51,7 @@ def alarms(site: Site, names: Mapping[str, Any], rule: str) -> Iterator[Alarm]:
             about = f"{function.name} is behind on {topic.name}, and readings wait"
             name = f"{function.name}-{topic.name}-lag"
             yield Alarm(name, about, "AWS/Kafka", "SumOffsetLag", lag, site.config.lag_alarm, "Maximum", 15)
-    yield from _of_stages()
+    yield from _of_stages(canary=site.config.canary)
     yield from _of_hub(rule)
     about = "a broker's disk is nearly full: give it more, or keep messages for less long"
     for number in range(1, site.config.kafka_brokers + 1):
@@ -67,18 +67,20 @@ def _of_function(name: str, where: Mapping[str, Any]) -> Iterator[Alarm]:
     yield Alarm(f"{name}-p95", about, "AWS/Lambda", "Duration", where, P95_SHARE * limit_s * 1000, "p95", 15)
 
 
-def _of_stages() -> Iterator[Alarm]:
-    """By the metrics that functions write into their logs (EMF): `dead`, and `flows` of the watch over the pipeline."""
+def _of_stages(*, canary: bool) -> Iterator[Alarm]:
+    """By the metrics that functions write into their logs (EMF): `dead` of each, and `stored` of store."""
     for name in FUNCTIONS:
         where = {"service": name}
         about = f"{name} could not take something: `watchkeeper dead-letters list`"
         yield Alarm(f"{name}-dead", about, NAMESPACE_OF_METRICS, "dead", where, 0)
+    if not canary:
+        return
     yield Alarm(
         "canary-silent",
-        "the canary's readings do not come out: the pipeline does not flow",
+        "nothing is stored, not even the canary's readings: the pipeline does not flow",
         NAMESPACE_OF_METRICS,
-        "flows",
-        {"service": "watch"},
+        "stored",
+        {"service": "store"},
         1,
         minutes=CANARY_MINUTES,
         below=True,

@@ -14,6 +14,7 @@ from watchkeeper_infra.aws.iam import allow, document
 from watchkeeper_infra.aws.rights import authorizer_rights
 from watchkeeper_infra.aws.site import under
 from watchkeeper_infra.functions import FUNCTIONS
+from watchkeeper_infra.words import NAMESPACE_OF_METRICS
 
 if TYPE_CHECKING:
     from watchkeeper_infra.aws.rights import Surroundings
@@ -58,8 +59,9 @@ class Api(pulumi.ComponentResource):
                 {
                     "WATCHKEEPER_STACK": self._site.stack,
                     "WATCHKEEPER_TABLE_PREFIX": self._site.name(""),
-                    "WATCHKEEPER_ISSUER": self.issuer,
-                    "WATCHKEEPER_AUDIENCE": self.audience,
+                    "POWERTOOLS_SERVICE_NAME": "authorizer",
+                    "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE_OF_METRICS,
+                    "POWERTOOLS_LOG_LEVEL": self._site.config.log_level.upper(),
                 },
                 lambda logs: authorizer_rights(self._site, about.state, logs),
             ),
