@@ -41,6 +41,18 @@ def every_endpoint_of_the_application_has_a_route(graph):
     return faults + [f"{stage} takes any number of requests" for stage in stages]
 
 
+def a_tick_is_repeated_only_where_the_next_one_is_far(graph):
+    found = {
+        last(s["target"]["arn"].removesuffix(f":{ALIAS}")): s["target"]["retryPolicy"] for s in graph.of("Schedule")
+    }
+    tries = {name: found.get(f"{graph.prefix}{name}", {}).get("maximumRetryAttempts") for name in FUNCTIONS}
+    return [
+        f"{name}: {tries[name]} tries"
+        for name, function in FUNCTIONS.items()
+        if function.stage.timer and tries[name] != (2 if function.stage.timer.seconds > 3600 else 0)
+    ]
+
+
 def topics_are_those_of_the_pipeline(graph):
     config = graph.made["config"]
     made = {topic["name"]: topic for topic in graph.of("msk:Topic")}

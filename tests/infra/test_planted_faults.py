@@ -1,6 +1,5 @@
 """Each check of the graph finds a fault that is planted."""
 
-import copy
 import json
 
 import pytest
@@ -90,6 +89,7 @@ FAULTS = [
     ("every_endpoint_of_the_application_has_a_route", drop("Route", "ANY /ingest/{proxy+}")),
     ("every_endpoint_of_the_application_has_a_route", change("Route", "/api/{proxy+}", authorizationType="NONE")),
     ("every_endpoint_of_the_application_has_a_route", change("Stage", "-http", defaultRouteSettings={})),
+    ("a_tick_is_repeated_only_where_the_next_one_is_far", drop("Schedule", "-retrain-timer")),
     ("topics_are_those_of_the_pipeline", drop("topic:Topic", "-dead-letter")),
     ("topics_are_those_of_the_pipeline", change("topic:Topic", "-rule-check-output", partitionCount=3)),
     ("topics_are_those_of_the_pipeline", change("topic:Topic", "-rule-check-output", replicationFactor=1)),
@@ -179,17 +179,23 @@ FAULTS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def texts(graphs):
+    """The registrations as JSON: read anew, they are a copy to spoil, in a tenth of the time that copying takes."""
+    return {name: json.dumps(graphs[name].made["resources"]) for name in ("small", "large")}
+
+
 @pytest.mark.parametrize(("check", "plant"), FAULTS, ids=[f"{n}-{check}" for n, (check, _) in enumerate(FAULTS)])
-def test_a_planted_fault_is_found(graphs, check, plant):
+def test_a_planted_fault_is_found(graphs, texts, check, plant):
     small = graphs["small"].made
-    made = small | {"resources": copy.deepcopy(small["resources"])}
+    made = small | {"resources": json.loads(texts["small"])}
     plant(made)
     assert CHECKS[check](Graph(made)) != []
 
 
-def test_a_budget_that_is_missing_and_a_secret_in_plain_text_are_found(graphs):
+def test_a_budget_that_is_missing_and_a_secret_in_plain_text_are_found(graphs, texts):
     large = graphs["large"].made
-    made = large | {"resources": copy.deepcopy(large["resources"])}
+    made = large | {"resources": json.loads(texts["large"])}
     drop("Budget", "-budget-actual")(made)
     assert CHECKS["two_budgets_stand_behind_the_meter"](Graph(made))
     change("Function", "-notify", description="sk-very-secret")(made)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from watchkeeper_infra.functions import FunctionSpec
 
 MINUTE_S, HOUR_S = 60, 3600
+SELDOM_TRIES = 2
 
 
 class StageFunctions(pulumi.ComponentResource):
@@ -154,7 +155,11 @@ class StageFunctions(pulumi.ComponentResource):
         )
 
     def _schedule(self, function: FunctionSpec, timer: Every) -> None:
-        """The timer, in whole minutes: the scheduler knows nothing shorter. A tick that fails is not repeated."""
+        """The timer, in whole minutes: the scheduler knows nothing shorter.
+
+        A tick that fails is not repeated, since the next one comes anyhow; what comes seldom is tried again.
+        """
+        tries, age_s = (SELDOM_TRIES, HOUR_S) if timer.seconds > HOUR_S else (0, MINUTE_S)
         site, made = self._site, self.functions[function.name]
         name = f"{function.name}-timer"
         caller, policy = role(
@@ -176,7 +181,7 @@ class StageFunctions(pulumi.ComponentResource):
                 role_arn=caller.arn,
                 input=json.dumps({"timer": function.name}),
                 retry_policy=aws.scheduler.ScheduleTargetRetryPolicyArgs(
-                    maximum_retry_attempts=0, maximum_event_age_in_seconds=MINUTE_S
+                    maximum_retry_attempts=tries, maximum_event_age_in_seconds=age_s
                 ),
             ),
             opts=under(self, depends_on=[policy]),
@@ -185,8 +190,8 @@ class StageFunctions(pulumi.ComponentResource):
             site.name(name),
             function_name=made.function.name,
             qualifier=made.alias.name,
-            maximum_retry_attempts=0,
-            maximum_event_age_in_seconds=MINUTE_S,
+            maximum_retry_attempts=tries,
+            maximum_event_age_in_seconds=age_s,
             opts=under(self),
         )
 
