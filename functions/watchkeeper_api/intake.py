@@ -8,6 +8,7 @@ from http import HTTPStatus
 from fastapi.concurrency import run_in_threadpool
 
 from watchkeeper.context import Context
+from watchkeeper.errors import Conflict
 from watchkeeper.outcome import Outcome, RawMessage
 from watchkeeper.pipeline import STAGES
 from watchkeeper.run import Runner
@@ -18,6 +19,7 @@ from watchkeeper_api.gate import Gate, GateFullError
 from watchkeeper_api.refusals import RefusedError
 
 FULL_RETRY_S = 1
+CONFLICT_TRIES = 4
 
 
 class Intake:
@@ -51,11 +53,17 @@ class Intake:
         def decide(context: Context) -> Outcome:
             started = time.perf_counter()
             outcome, made = admit(messages, topic, context)
-            receipts.extend(made)
+            receipts[:] = made
             outcome.counts["messages"] += len(messages)
             outcome.counts["bytes_in"] += sum(len(message.body) for message in messages)
             outcome.counts["busy_us"] += round((time.perf_counter() - started) * 1e6)
             return outcome
 
-        self._runner.request(decide)
+        for tries_left in reversed(range(CONFLICT_TRIES)):
+            try:
+                self._runner.request(decide)
+                break
+            except Conflict:  # another process has taken the same request: what it has noted is read anew
+                if not tries_left:
+                    raise
         return receipts

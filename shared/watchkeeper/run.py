@@ -229,6 +229,7 @@ class Runner:
                 self.ports.stream.append(DEAD_LETTER.name, messages)
             self.states.save(changed)
             self._meter(outcome.counts)
+            self._put_all(outcome.notes)
             ack()
         if outcome.sends and context:
             self._send(outcome, context)

@@ -139,6 +139,7 @@ SPEND = TableSpec("spend", records.Spend, "month / -")
 CUTOFFS = TableSpec("cutoffs", records.Cutoff, "current / -")
 ACKNOWLEDGEMENTS = TableSpec("acknowledgements", records.Acknowledgement, "tenant / alert")
 REVIEWS = TableSpec("reviews", records.Review, "tenant / episode")
+REQUESTS = TableSpec("requests", records.RequestSlot, "tenant / slot")
 
 TABLES: Mapping[str, TableSpec] = {
     table.name: table
@@ -152,6 +153,7 @@ TABLES: Mapping[str, TableSpec] = {
         CUTOFFS,
         ACKNOWLEDGEMENTS,
         REVIEWS,
+        REQUESTS,
     )
 }
 
