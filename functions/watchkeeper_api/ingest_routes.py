@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from watchkeeper.admission import LISTED_REJECTIONS
 from watchkeeper.intake.sent import Form, device_fault
 from watchkeeper.outcome import RawMessage
 from watchkeeper.stages.ingest import Receipt
@@ -16,7 +17,7 @@ from watchkeeper_api.bodies import GZIP, PLAIN, encoding_of, media_type_of, read
 from watchkeeper_api.call import Admitted, Call
 from watchkeeper_api.refusals import RefusedError
 from watchkeeper_api.schemas import IngestAnswer, ReadingsIn, RejectedReading
-from watchkeeper_api.uploads import LISTED_REJECTIONS, Upload
+from watchkeeper_api.uploads import Upload
 
 LONGEST_KEY = 200
 NDJSON = ("application/x-ndjson", "application/ndjson")
@@ -85,8 +86,9 @@ async def ingest_upload(request: Request, call: Admitted, device: Unnamed = None
     key = _idempotency_key(request)
     upload = Upload(call, form, key or uuid.uuid4().hex, once=bool(key), unnamed=named(device))
     await upload.take(request, packed=packed)
-    listed = [RejectedReading(item.index, item.reason) for item in upload.rejected]
-    return as_json(IngestAnswer(upload.accepted, listed, upload.rejected_count, upload.shed), HTTPStatus.ACCEPTED)
+    taken = upload.taken
+    listed = [RejectedReading(item.index, item.reason) for item in taken.rejected]
+    return as_json(IngestAnswer(taken.accepted, listed, taken.rejected_count, taken.shed), HTTPStatus.ACCEPTED)
 
 
 async def take(request: Request, call: Call, topic: Topic, forms: Mapping[str, Form], unnamed: str = "") -> Response:

@@ -21,9 +21,12 @@ from watchkeeper.ports import Message, Ports
 from watchkeeper.records import DEFAULT_TENANT
 from watchkeeper.topology import DEVICE_TELEMETRY
 from watchkeeper_local.node import clock
+from watchkeeper_local.paces import Paces
 from watchkeeper_local.sources.endpoint import parse_endpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
@@ -32,16 +35,35 @@ TOPIC = "devices/+/telemetry"
 CLIENT_ID = "watchkeeper-bridge"
 BATCH = 500
 RETRY_S = 1.0
+MOST_HELD = 10_000
+PAUSE_S = 0.05
 
 
 class Bridge:
     """Takes device messages off a broker and appends them to `device-telemetry`."""
 
-    def __init__(self, url: str, ports: Ports, *, shards: int, ca_file: str = "") -> None:
-        """`url` is mqtt:// or mqtts://, with user and password if the broker asks for them."""
+    def __init__(
+        self,
+        url: str,
+        ports: Ports,
+        *,
+        shards: int,
+        ca_file: str = "",
+        lag: Callable[[], int] | None = None,
+        most_lag: int = 0,
+        device_rate: float = 0.0,
+    ) -> None:
+        """`url` is mqtt:// or mqtts://, with user and password if the broker asks for them.
+
+        While more than `most_lag` messages (0: any number) wait by `lag`, none is taken: they stay unacknowledged, and
+        the broker holds the rest back. `device_rate` messages a second are taken of each device (0: any number).
+        """
+        self._lag, self._most_lag = lag, most_lag
+        self._paces: Paces[tuple[mqtt.MQTTMessage, int]] | None = Paces(device_rate) if device_rate else None
         self._ports, self._shards = ports, shards
         self._endpoint = parse_endpoint(url, ("mqtt", "mqtts"))
-        self._waiting: queue.Queue[tuple[mqtt.MQTTMessage, int]] = queue.Queue()
+        # A broker that knows no bound of what it sends unacknowledged is held back by its connection.
+        self._waiting: queue.Queue[tuple[mqtt.MQTTMessage, int]] = queue.Queue(MOST_HELD)
         self._stop = threading.Event()
         self._ending = False
         self.connected = threading.Event()
@@ -64,7 +86,7 @@ class Bridge:
                 raise ConfigError(message) from error
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
-        self._client.on_message = lambda _client, _userdata, message: self._waiting.put((message, clock()))
+        self._client.on_message = self._on_message
         self._writer = threading.Thread(target=self._write, name="mqtt-bridge", daemon=True)
 
     def start(self, patience_s: float = 10.0) -> None:
@@ -116,14 +138,45 @@ class Bridge:
         if not self._ending:
             log.warning("%s is gone (%s); trying again", self._endpoint.shown, reason)
 
+    def _on_message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
+        while not self._stop.is_set():
+            try:
+                self._waiting.put((message, clock()), timeout=1.0)
+            except queue.Full:
+                continue
+            else:
+                return
+
     def _write(self) -> None:
         while not (self._stop.is_set() and self._waiting.empty()):
-            batch = self._next_batch()
+            if self._too_much_waits():
+                self._stop.wait(PAUSE_S)
+                continue
+            batch = self._next_batch() if self._paces is None else self._next_at_their_pace(self._paces)
             if batch:
                 self._store([self._message(message, received) for message, received in batch])
                 for message, _ in batch:
                     self._client.ack(message.mid, message.qos)
                 self.stored += len(batch)
+
+    def _too_much_waits(self) -> bool:
+        """Does the pipeline have enough to do? When all is to end, what has come is stored all the same."""
+        return not self._stop.is_set() and self._lag is not None and 0 < self._most_lag < self._lag()
+
+    def _next_at_their_pace(self, paces: Paces[tuple[mqtt.MQTTMessage, int]]) -> list[tuple[mqtt.MQTTMessage, int]]:
+        """Those whose turn it is; what is not taken stays unacknowledged, and comes again if all ends before."""
+        while True:
+            try:
+                item = self._waiting.get_nowait() if len(paces) else self._waiting.get(timeout=0.2)
+            except queue.Empty:
+                break
+            paces.put(item[0].topic, item)
+            if self._waiting.empty():
+                break
+        due = paces.due(BATCH)
+        if not due:
+            self._stop.wait(PAUSE_S)
+        return due
 
     def _next_batch(self) -> list[tuple[mqtt.MQTTMessage, int]]:
         try:

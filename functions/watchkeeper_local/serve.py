@@ -13,6 +13,7 @@ from watchkeeper.errors import ConfigError
 from watchkeeper_api.app import create_app
 from watchkeeper_api.backend import Backend, Client, Limits, key_digest
 from watchkeeper_local.node import CONSUMERS, clock
+from watchkeeper_local.pressure import Pressure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,7 +38,8 @@ def backend_of(settings: Settings, ports: SqlitePorts, published: Published, wor
         who, _, tenant = name.partition("@")
         keys[key_digest(key)] = Client(who, tenant) if tenant else Client(who)
     limits = Limits(requests_per_second=settings.requests_per_second, burst=settings.request_burst)
-    return Backend(ports, published, settings.shards, clock, keys, limits, status)
+    waits = Pressure(ports).bulk_waits
+    return Backend(ports, published, settings.shards, clock, keys, limits, status, bulk_waits=waits)
 
 
 class ApiServer:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_MEMBERS = 1_000  # bgzip, which makes one of each 64 KB, needs 160 for ten megabytes; empty ones only cost time
+MEMBER_BYTES = 1_024  # of the members beyond that, on the average
 PIECE = 16_384  # what is left of a piece is copied at the end of each member
 PIECE_OUT = 262_144  # what comes out of a piece is handed on in parts of this size
 FREE_BYTES = 4_000_000  # may come out before the ratio is looked at
@@ -70,6 +71,6 @@ class Gunzip:
 
     def _begin_member(self) -> None:
         self._members += 1
-        if self._members >= MAX_MEMBERS:
-            raise NotGzipError(f"it has more than {MAX_MEMBERS} members")
+        if self._members >= MAX_MEMBERS + (self._limit - self._left) // MEMBER_BYTES:
+            raise NotGzipError(f"it has more than {MAX_MEMBERS} members, of less than {MEMBER_BYTES} bytes each")
         self._member = zlib.decompressobj(GZIP_HEADER)
