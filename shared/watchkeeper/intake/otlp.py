@@ -1,6 +1,7 @@
 """OTLP metrics (protobuf, or JSON), the points of a request as readings.
 
-The device is `service.namespace`, `service.name` and `service.instance.id`, as far as they are there. A gauge, and a
+The device is `service.namespace`, `service.name` and `service.instance.id`, as far as they are there; a UUID, which
+SDKs make up at each start, is no name that lasts, and `host.name` stands in for it. A gauge, and a
 sum that may fall, is as it is. A sum that only grows keeps its running total under a name that ends in `_total`, or,
 where its service sends what was added (delta temporality), becomes a rate, `…_per_second`. Histograms become count (or
 rate), sum, mean and estimated quantiles. Source: opentelemetry.io/docs/specs/otlp and …/specs/otel/metrics/data-model.
@@ -8,6 +9,7 @@ rate), sum, mean and estimated quantiles. Source: opentelemetry.io/docs/specs/ot
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from google.protobuf import json_format
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 WHOSE = ("service.namespace", "service.name", "service.instance.id")
 DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
+UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 NOTHING_RECORDED = DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
 
 
@@ -76,9 +79,11 @@ def answer_of(rejected: int, reason: str, *, as_json: bool = False) -> bytes:
 
 def _device(resource: Resource, said: Said) -> str:
     told = {item.key: _text(item.value) for item in resource.attributes}
-    device = device_id(*(told.get(name, "") for name in WHOSE))
+    namespace, service, instance = (told.get(name, "") for name in WHOSE)
+    made_up = bool(UUID.fullmatch(instance))
+    device = device_id(namespace, service, told.get("host.name", "") if made_up else instance) if service else ""
     for name, value in told.items():
-        if device and name not in WHOSE:
+        if device and (name not in WHOSE or (made_up and name == WHOSE[2])):
             said.tag(device, name, value)
     return device
 

@@ -159,6 +159,17 @@ def test_points_of_a_service_at_one_time_are_one_reading(as_json):
     assert reading.values == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("more", "device"),
+    [({}, "checkout"), ({"host.name": "h1"}, "checkout:h1"), ({"service.namespace": "s"}, "s:checkout")],
+)
+def test_an_instance_that_was_made_up_at_the_start_is_no_other_device(more, device):
+    made_up = "2ae658f8-53c8-441f-8e7b-c7dc4c643e33"
+    attributes = {"service.name": "checkout", "service.instance.id": made_up} | more
+    (reading,) = read(request_of(number("a", "gauge", 1), **attributes))
+    assert (reading.device, reading.tags["service.instance.id"]) == (device, made_up)
+
+
 def test_a_delta_of_a_histogram_is_a_rate():
     (reading,) = read(request_of(histogram(DELTA)))
     assert reading.values["latency_per_second"] == pytest.approx(0.4)
