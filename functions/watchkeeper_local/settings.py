@@ -22,6 +22,7 @@ NO_SETTINGS = {CONFIG_FILE, "API_KEY"}  # the latter is for `replay` and `status
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 PortOfTwo = Annotated[int, msgspec.Meta(ge=1, le=65_534)]  # the broker takes the next one as well
 Count = Annotated[int, msgspec.Meta(ge=1, le=1024)]
+Lag = Annotated[int, msgspec.Meta(ge=0)]
 Amount = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -39,6 +40,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     mqtt_certificate: str = ""
     mqtt_key: str = ""
     mqtt_ca: str = ""
+    mqtt_lag: Lag = 100_000
+    mqtt_device_rate: Amount = 0.0
+    watch_folder: str = ""
     api_keys: tuple[str, ...] = ()
     requests_per_second: Amount = 1000.0
     request_burst: Count = 50
@@ -70,6 +74,9 @@ HELP: Mapping[str, str] = {
     "mqtt_certificate": "PEM file with the embedded broker's certificate: it then speaks TLS only",
     "mqtt_key": "PEM file with the key of that certificate",
     "mqtt_ca": "PEM file with the authority to trust: of the broker's certificate",
+    "mqtt_lag": "device messages that may wait before no more is taken from an external broker; 0: any number",
+    "mqtt_device_rate": "messages a second taken of each device from an external broker; 0: any number",
+    "watch_folder": "folder whose files (CSV, NDJSON, JSON, MessagePack, .gz of them) are taken as they appear",
     "api_keys": "keys of the API, each name=key or name@tenant=key; in the environment separated by commas",
     "requests_per_second": "HTTP requests a second for each client; 0: no limit",
     "request_burst": "HTTP requests a client may make at once beyond that",
@@ -172,6 +179,10 @@ def _check(settings: Settings) -> None:
     if settings.mqtt_certificate and not settings.mqtt_broker and not settings.mqtt_ca:
         problems.append(
             "mqtt_certificate needs mqtt_ca, the authority that signed it: the pipeline itself connects by TLS too"
+        )
+    if settings.mqtt_device_rate and not settings.mqtt_broker:
+        problems.append(
+            "mqtt_device_rate needs mqtt_broker: the embedded one has acknowledged a message before anybody can wait"
         )
     problems += [f"api_keys: {key.split('=')[0]!r} is not name=key" for key in settings.api_keys if not _key_fits(key)]
     if settings.heartbeat_url and not settings.canary:

@@ -43,13 +43,13 @@ class Lately:
     """
 
     def __init__(self, kept: int = 64) -> None:
-        """`kept` packs at most; the oldest are forgotten first."""
+        """`kept` packs at most, the oldest are forgotten first; 0: none, where others take what is sent."""
         self._kept = kept
         self._packs: dict[bytes, Pack] = {}
 
     def keep(self, value: bytes, record: Pack | Anomaly | Alert) -> None:
         """Remember what was sent as these bytes."""
-        if isinstance(record, Pack):
+        if self._kept and isinstance(record, Pack):
             self._packs[value] = record.with_tables(
                 [dataclasses.replace(table, score=table.score.round(SCORE_DIGITS)) for table in record.tables]
             )

@@ -50,6 +50,8 @@ from watchkeeper.records import (
     Origin,
     QualityRecord,
     Report,
+    RequestNote,
+    RequestSlot,
     Review,
     SchemaRecord,
     Severity,
@@ -201,6 +203,7 @@ def records() -> dict[str, msgspec.Struct]:
         "delivery": Delivery("ep-1/firing", "phone", alert, 2, TS + 9, "pending", "away"),
         "acknowledgement": Acknowledgement("ep-1", "acme", "ann", TS, "on it"),
         "review": Review("ep-1", "acme", "pump-1", TS, TS + 9, "confirmed", "ann", TS + 99, "worn"),
+        "requests": RequestSlot("acme", "0007", (RequestNote(7, 9, TS, 100, 2, 1),)),
         "spend": Spend("2026-03", 1.5, 3.0, 10.0, "ok", {"clean": 1.5}, TS),
         "cutoff": Cutoff("cutoff", TS, "2026-03", off, Switches(), "al-1", ("al-0",)),
     }
