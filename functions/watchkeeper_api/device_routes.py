@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Query, Response
 
 from watchkeeper.ids import shard_of
@@ -13,6 +12,7 @@ from watchkeeper.ports import Key
 from watchkeeper.records import DeviceRecord
 from watchkeeper.series.query import query
 from watchkeeper.topology import DEVICES
+from watchkeeper.wire import read_record
 from watchkeeper_api.answers import as_json, documented, json_of
 from watchkeeper_api.call import Admitted, Call
 from watchkeeper_api.refusals import RefusedError
@@ -38,7 +38,7 @@ def devices(
     # One more for `after` itself, which the range includes, and one to know whether there are others.
     rows = call.backend.ports.tables.query(DEVICES.name, call.tenant, after, limit=limit + 2)
     rest = [row for row in rows if row.key.sort != after]
-    records = [msgspec.json.decode(row.value, type=DeviceRecord) for row in rest[:limit]]
+    records = [read_record(row.value, DeviceRecord) for row in rest[:limit]]
     return as_json(DeviceList(records, rest[limit - 1].key.sort if len(rest) > limit else ""))
 
 
