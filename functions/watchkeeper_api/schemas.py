@@ -19,12 +19,25 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Note = Annotated[str, msgspec.Meta(max_length=2_000)]
 
 
+class KnowledgeProblem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A mistake in a file of the knowledge base. `line` and `column` count from 1; 0: not known."""
+
+    file: str
+    line: int
+    text: str
+    column: int = 0
+
+
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What was wrong, and where. `code` is the status in words, for programs; `message` is for people."""
+    """What was wrong, and where. `code` is the status in words, for programs; `message` is for people.
+
+    `problems` are the mistakes of a knowledge base, where it is that which is wrong.
+    """
 
     code: str
     message: str
     where: str = ""
+    problems: tuple[KnowledgeProblem, ...] = ()
 
 
 class ErrorAnswer(msgspec.Struct, frozen=True):

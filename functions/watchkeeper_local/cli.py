@@ -16,7 +16,7 @@ import msgspec
 from watchkeeper import __version__
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper_local import node
-from watchkeeper_local.knowledge_cli import add_bundle, add_rules
+from watchkeeper_local.knowledge_cli import add_bundle, add_reprocess, add_rules
 from watchkeeper_local.settings import HELP, LISTS, Settings, read_settings
 
 if TYPE_CHECKING:
@@ -132,6 +132,13 @@ def _dead_letters(parsed: argparse.Namespace) -> int:
     return manage_letters(settings, parsed.action, parsed.ids, everything=parsed.all, as_json=parsed.json)
 
 
+def _reprocess(parsed: argparse.Namespace) -> int:
+    from watchkeeper_local.reprocess_command import Wanted, reprocess
+
+    wanted = Wanted(parsed.start, parsed.end, parsed.stage, parsed.bundle, parsed.model, parsed.lead_in)
+    return reprocess(settings_of(parsed), parsed.action, parsed.name, wanted, as_json=parsed.json)
+
+
 def _doctor(parsed: argparse.Namespace) -> int:
     from watchkeeper_local.doctor import examine
 
@@ -198,7 +205,8 @@ def _parser() -> argparse.ArgumentParser:
     add_settings(models)
     models.set_defaults(run=_models)
 
-    add_rules(commands)
+    add_reprocess(commands, add_settings).set_defaults(run=_reprocess)
+    add_rules(commands, add_settings, settings_of)
     add_bundle(commands, add_settings, settings_of)
     return parser
 

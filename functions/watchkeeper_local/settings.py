@@ -42,8 +42,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     api_keys: tuple[str, ...] = ()
     requests_per_second: Amount = 1000.0
     request_burst: Count = 50
-    workers: Count = 1
-    shards: Count = 16
+    workers: Count = 2
+    shards: Count = 4
     partitions: Count = 4
     receivers: tuple[str, ...] = ("console",)
     webhook_secret: str = ""

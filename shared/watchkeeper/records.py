@@ -65,7 +65,7 @@ class Flag(enum.IntFlag):
     ANOMALOUS = 128  # an episode of the model was open at this reading
 
 
-class Origin(msgspec.Struct, frozen=True, array_like=True):
+class Origin(msgspec.Struct, frozen=True, array_like=True, cache_hash=True):
     """The input position a record was made from: which stage made it, from what, and the how-manieth it is.
 
     A stage that takes a record remembers its origin; what is at or below the highest it has taken from the same
@@ -89,7 +89,7 @@ class Origin(msgspec.Struct, frozen=True, array_like=True):
         return (self.offset, self.index)
 
 
-class Device(msgspec.Struct, frozen=True, array_like=True):
+class Device(msgspec.Struct, frozen=True, array_like=True, cache_hash=True):
     """Whose reading it is."""
 
     tenant: str

@@ -66,6 +66,7 @@ class DeviceProfile(msgspec.Struct, frozen=True):
     importance: Importance
     interval_ms: int
     metrics: Mapping[str, MetricSpec]
+    time_zone: str = "UTC"
 
 
 class Catalogue(msgspec.Struct, frozen=True, dict=True):

@@ -12,7 +12,7 @@ from watchkeeper.knowledge.catalogue import (
     MetricSpec,
 )
 from watchkeeper.knowledge.fields import Fields
-from watchkeeper.knowledge.problems import Complain, Problems, quote
+from watchkeeper.knowledge.problems import Complain, Mark, Problems, quote
 from watchkeeper.knowledge.yaml_nodes import Node, parse_yaml
 from watchkeeper.records import Importance
 
@@ -32,9 +32,9 @@ def read_catalogue(files: Mapping[str, str], problems: Problems) -> Catalogue:
         fields = _class_fields(root, complain)
         found = _read_class(fields, file, complain)
         classes.append(found)
-        _once("class", found.name, fields.line("class"), file, class_places, complain)
+        _once("class", found.name, fields.at("class"), file, class_places, complain)
         for device, node in fields.mapping("devices").items():
-            _once("device", device, node.line, file, device_places, complain)
+            _once("device", device, node.key_at, file, device_places, complain)
     return Catalogue(tuple(classes))
 
 
@@ -50,7 +50,7 @@ def _class_fields(root: Node, complain: Complain) -> Fields:
 def _read_class(fields: Fields, file: str, complain: Complain) -> DeviceClass:
     name = fields.text("class") or PurePosixPath(file).stem
     if name == "*":
-        complain(fields.line("class"), "'*' stands for every class and cannot be the name of one")
+        complain(fields.at("class"), "'*' stands for every class and cannot be the name of one")
     return DeviceClass(
         name=name,
         description=fields.text("description"),
@@ -89,11 +89,11 @@ def _interval(fields: Fields, complain: Complain) -> int | None:
         return None
     interval_ms = fields.duration("interval", default=1)
     if interval_ms == 0:
-        complain(fields.line("interval"), "'interval' must be longer than 0s")
+        complain(fields.at("interval"), "'interval' must be longer than 0s")
     return interval_ms
 
 
-def _once(what: str, name: str, line: int, file: str, places: dict[str, str], complain: Complain) -> None:
+def _once(what: str, name: str, at: Mark, file: str, places: dict[str, str], complain: Complain) -> None:
     if name in places:
-        complain(line, f"duplicate {what} {quote(name)} (first in {places[name]})")
-    places.setdefault(name, f"{file}:{line}")
+        complain(at, f"duplicate {what} {quote(name)} (first in {places[name]})")
+    places.setdefault(name, f"{file}:{at}")

@@ -18,7 +18,7 @@ import numpy as np
 
 from watchkeeper.alerting.state import NotifyState, Unanswered
 from watchkeeper.bundles import InForce, Move, decode_in_force
-from watchkeeper.checking.state import Breach, CheckState, Heard
+from watchkeeper.checking.state import Breach, CheckState, Samples
 from watchkeeper.cleaning.state import CLEAN_CODEC
 from watchkeeper.dead_letters import TakenLetter
 from watchkeeper.detection import model as model_format
@@ -196,8 +196,13 @@ def states() -> dict[str, object]:
     clean.newest[clean.slot("acme", "pump-1", ("flow",))] = TS
     clean.last_values = {"flow": {0: 1.5}}
     clean.remember(np.array([1, 2**63], np.uint64), np.array([3, 4], np.uint64))
-    heard = {"acme\0pump-1": Heard("acme", "pump-1", "north", TS, TS - 5, live=True, silent=["device.silent"])}
-    breach = {"acme\0pump-1": {"pump.flow-low": Breach(TS, TS + 1, TS + 2, TS + 3, 4)}}
+    check = CheckState(ticked=TS, awake=TS - 9)
+    slot = check.slot("acme", "pump-1", "north")
+    check.received[slot], check.ts[slot], check.live[slot] = TS, TS - 5, True
+    check.silent = {slot: ["device.silent"]}
+    check.breaches = {"pump.flow-low": {slot: Breach(TS, TS + 1, TS + 2, TS + 3, 4)}}
+    check.marks = {"pump.hunting": {0: [1, TS - 9, TS]}}
+    check.samples = {"pump.warming": Samples(np.array([0, 0]), np.array([TS - 60_000, TS]), np.array([58.0, 61.5]))}
     detector = DetectorState.empty()
     values = np.array([[100.0 + i % 7, 2.0 + i % 3] for i in range(120)])
     score(
@@ -208,7 +213,7 @@ def states() -> dict[str, object]:
     delivery = records()["delivery"]
     return {
         "clean": clean,
-        "rule_check": CheckState(1, heard, breach, TS, TS - 9),
+        "rule_check": check,
         "ml_score": detector,
         "store": store,
         "rag_explain": ExplainState(1, {"ep-1": Open("acme", TS)}, [Waiting("acme", "ep-1", TS)]),
@@ -298,7 +303,12 @@ def kinds() -> dict[str, Kind]:
     }
 
 
-EARLIER: dict[tuple[str, int], Callable[[Any], Any]] = {}
+def check_of_version_1(check: CheckState) -> CheckState:
+    """Version 1 had neither marks nor samples."""
+    return dataclasses.replace(check, marks={}, samples={})
+
+
+EARLIER: dict[tuple[str, int], Callable[[Any], Any]] = {("state-rule_check", 1): check_of_version_1}
 """By kind and earlier version: what the present sample would be, had it been stored in that version and migrated."""
 
 
