@@ -50,6 +50,15 @@ def test_a_client_that_asks_too_often_is_told_when_to_come_again(make_api):
     assert api.get("/api/devices", headers=beta).status_code == 200
 
 
+def test_requests_that_are_refused_are_counted_where_operators_look(make_api):
+    api = make_api(api_keys=KEYS, limits=Limits(requests_per_second=0.001, burst=2))
+    alpha, beta = {"x-api-key": "alpha"}, {"x-api-key": "beta"}
+    assert [api.get("/health", headers=alpha).status_code for _ in range(9)] == [200] * 9
+    assert [api.get("/api/devices", headers=alpha).status_code for _ in range(5)] == [200, 200, 429, 429, 429]
+    assert api.get("/api/status", headers=beta).json()["throttled"] == 3
+    assert "watchkeeper_throttled_requests_total 3\n" in api.get("/metrics", headers=beta).text
+
+
 def test_a_bucket_fills_with_time_and_never_above_its_burst():
     now = [100.0]
     buckets = TokenBuckets(Limits(requests_per_second=2.0, burst=3), lambda: now[0])
