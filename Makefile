@@ -7,7 +7,9 @@ PACKAGES     := shared functions tests
 
 VENV  := .venv
 BIN   := $(VENV)/bin
+PEERS := .venv-bench
 STAMP := $(VENV)/.watchkeeper-is-installed
+PEERS_STAMP := $(PEERS)/.peers-are-installed
 PIP   := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 LOCK  := env -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv --no-config --quiet pip compile pyproject.toml \
          --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --custom-compile-command "make lock" \
@@ -35,21 +37,21 @@ format: $(STAMP) ## Format the code, and mend what can be mended without thought
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-bench: $(STAMP) ## Measure what a reading costs in each stage, and how much a whole Watchkeeper carries (8 minutes)
-	$(BIN)/python benchmarks/stages.py
-	$(BIN)/python benchmarks/rules.py
-	$(BIN)/python benchmarks/sustained.py
+bench: $(STAMP) $(PEERS_STAMP) ## Measure speed, and render docs/performance.md (BENCH_ARGS=--quick: only see that it runs)
+	$(BIN)/python benchmarks/all.py --peers $(PEERS)/bin/python $(BENCH_ARGS)
 
 schemas: $(STAMP) ## Write the JSON Schemas of every topic anew
 	$(BIN)/python -m watchkeeper.schemas
 
-# Each file is held to the versions of those before it, so that all of them agree. Pins stay unless UPGRADE=1.
+# Each file is held to the versions of those before it, so that all of them agree; bench.txt, which is for a venv of its
+# own, only to those of the core. Pins stay unless UPGRADE=1.
 lock: $(BIN)/uv ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1 takes newer versions)
 	$(LOCK) -o requirements/dev.txt   --extra local --extra dev
 	$(LOCK) -o requirements/local.txt --extra local -c requirements/dev.txt
 	$(LOCK) -o requirements/aws.txt   --extra aws   -c requirements/dev.txt
 	$(LOCK) -o requirements/azure.txt --extra azure -c requirements/dev.txt -c requirements/aws.txt
 	$(LOCK) -o requirements/infra.txt --extra infra -c requirements/dev.txt -c requirements/aws.txt -c requirements/azure.txt
+	$(LOCK) -o requirements/bench.txt --extra bench -c requirements/infra.txt
 
 setup: $(STAMP) ## Make .venv and install everything into it; the others do it by themselves
 
@@ -64,6 +66,13 @@ $(STAMP): pyproject.toml requirements/dev.txt
 	@echo "watchkeeper: installing the pinned packages into $(VENV); this takes about a minute, once"
 	@$(PIP) install --require-hashes --no-deps -r requirements/dev.txt  # a lock is whole: nothing is left to be resolved
 	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The peers' own packages, which agree with nobody else's, beside Watchkeeper's core.
+$(PEERS_STAMP): requirements/bench.txt | $(STAMP)
+	@echo "watchkeeper: installing what it is measured beside into $(PEERS), once"
+	@$(BIN)/python -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes --no-deps -r requirements/bench.txt
 	@touch $@
 
 $(BIN)/uv:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks import tables
 from watchkeeper.describe import as_mermaid
 from watchkeeper.memory import memory_ports
 from watchkeeper.pipeline import PIPELINE
@@ -83,6 +84,7 @@ MADE: dict[tuple[str, str], Callable[[], str]] = {
     ("README.md", "the pipeline"): picture,
     ("docs/configuration.md", "the settings"): settings_table,
     ("docs/api.md", "the endpoints"): endpoint_table,
+    **{("docs/performance.md", part): make for part, make in tables.PARTS.items()},
 }
 """By page and name: what is made from the code. On the page it stands between two comments with that name."""
 
