@@ -223,7 +223,11 @@ def _add_key(parser: argparse.ArgumentParser) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what was probably meant by a command or flag that is not known."""
+    """Says what was probably meant by a command or flag that is not known; takes no flag that is cut short."""
+
+    def __init__(self, **options: Any) -> None:
+        """See argparse."""
+        super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         """See argparse."""
