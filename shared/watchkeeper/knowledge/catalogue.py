@@ -100,8 +100,8 @@ class DeviceClass(Shared, frozen=True):
 class DeviceProfile(msgspec.Struct, frozen=True):
     """What is known of one device. `metrics` and `derived` are those of its class, empty for a generic device.
 
-    `gap_ms`: a longer silence is a gap. `keep_ms`: what is older is deleted (0: nothing is). `feeds` and `fed_by` are its
-    neighbours, whichever file says so.
+    `gap_ms`: a longer silence is a gap. `keep_ms`: what is older is deleted (0: nothing is). `feeds` and `fed_by` are
+    its neighbours, whichever file says so.
     """
 
     device: str
