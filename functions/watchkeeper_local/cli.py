@@ -225,9 +225,9 @@ def _add_key(parser: argparse.ArgumentParser) -> None:
 class Parser(argparse.ArgumentParser):
     """Says what was probably meant by a command or flag that is not known; takes no flag that is cut short."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - argparse's own
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - argparse's own
         """See argparse."""
-        super().__init__(*args, **options, allow_abbrev=False)
+        super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         """See argparse."""
