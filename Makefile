@@ -3,20 +3,22 @@
 
 DEMO_SECONDS ?= 60
 PYTEST_ARGS  ?= -n 2 --dist loadfile --cov
-PACKAGES     := shared functions tests
+PACKAGES     := shared functions infra tests
 
 VENV  := .venv
 BIN   := $(VENV)/bin
 PEERS := .venv-bench
 STAMP := $(VENV)/.watchkeeper-is-installed
 PEERS_STAMP := $(PEERS)/.peers-are-installed
+INFRA := .venv-infra
+INFRA_STAMP := $(INFRA)/.watchkeeper-is-installed
 PIP   := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 LOCK  := env -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv --no-config --quiet pip compile pyproject.toml \
          --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --custom-compile-command "make lock" \
          $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench schemas lock setup clean
+.PHONY: help demo test lint format bench schemas lock bundles infra setup clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -24,7 +26,7 @@ help: ## Say what can be made
 demo: $(STAMP) ## Run the whole pipeline on this machine for DEMO_SECONDS (60), then show what it saw
 	$(BIN)/watchkeeper demo --seconds $(DEMO_SECONDS)
 
-test: lint ## Everything that CI checks: lint, types, imports, tests, coverage of the core
+test: lint $(INFRA_STAMP) ## Everything that CI checks: lint, types, imports, tests, coverage of the core
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(STAMP) ## Rules, formatting, types and who may import whom, without the tests
@@ -50,12 +52,18 @@ lock: $(BIN)/uv ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1 
 	$(LOCK) -o requirements/local.txt --extra local -c requirements/dev.txt
 	$(LOCK) -o requirements/aws.txt   --extra aws   -c requirements/dev.txt
 	$(LOCK) -o requirements/azure.txt --extra azure -c requirements/dev.txt -c requirements/aws.txt
-	$(LOCK) -o requirements/infra.txt --extra infra -c requirements/dev.txt -c requirements/aws.txt -c requirements/azure.txt
+	$(LOCK) -o requirements/infra.txt --extra infra --extra infra-checks \
+		-c requirements/dev.txt -c requirements/aws.txt -c requirements/azure.txt
 	$(LOCK) -o requirements/bench.txt --extra bench -c requirements/infra.txt
+
+bundles: $(STAMP) ## Build what the functions on AWS carry, into build/bundles: the same bytes on every machine
+	$(BIN)/python -m watchkeeper_infra.build
+
+infra: $(INFRA_STAMP) ## Make .venv-infra, in which Pulumi runs the program in infra/
 
 setup: $(STAMP) ## Make .venv and install everything into it; the others do it by themselves
 
-clean: ## Remove what was built, cached or measured; .venv stays (rm -r .venv is safe at any time)
+clean: ## Remove what was built, cached or measured; .venv and .venv-infra stay (rm -r is safe at any time)
 	rm -rf build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(PACKAGES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -73,6 +81,13 @@ $(PEERS_STAMP): requirements/bench.txt | $(STAMP)
 	@echo "watchkeeper: installing what it is measured beside into $(PEERS), once"
 	@$(BIN)/python -m venv --clear $(PEERS)
 	@$(PEERS)/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes --no-deps -r requirements/bench.txt
+	@touch $@
+
+# With pip in it: Pulumi asks it which plugins the packages need.
+$(INFRA_STAMP): $(STAMP) requirements/infra.txt
+	$(BIN)/python -m venv --clear $(INFRA)
+	@$(BIN)/uv --no-config --quiet pip install --python $(INFRA)/bin/python --require-hashes --no-deps \
+		-r requirements/infra.txt
 	@touch $@
 
 $(BIN)/uv:

@@ -16,6 +16,7 @@ import msgspec
 from watchkeeper import __version__
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper_local import node
+from watchkeeper_local.cost_flags import add_cost
 from watchkeeper_local.knowledge_cli import add_bundle, add_reprocess, add_rules
 from watchkeeper_local.settings import HELP, LISTS, Settings, read_settings
 
@@ -139,6 +140,14 @@ def _reprocess(parsed: argparse.Namespace) -> int:
     return reprocess(settings_of(parsed), parsed.action, parsed.name, wanted, as_json=parsed.json)
 
 
+def _cost(parsed: argparse.Namespace) -> int:
+    from watchkeeper.cost.aws_flows import Load
+    from watchkeeper_local.cost_command import show_cost
+
+    load = Load(parsed.readings_per_second, parsed.devices)
+    return show_cost(load, parsed.readings_per_message, as_json=parsed.json)
+
+
 def _doctor(parsed: argparse.Namespace) -> int:
     from watchkeeper_local.doctor import examine
 
@@ -198,6 +207,8 @@ def _parser() -> argparse.ArgumentParser:
     pipeline = commands.add_parser("pipeline", help="the table of stages, topics and tables")
     pipeline.add_argument("--mermaid", action="store_true", help="as a picture in Mermaid")
     pipeline.set_defaults(run=_pipeline)
+
+    add_cost(commands).set_defaults(run=_cost)
 
     models = commands.add_parser("models", help="train, list, pin or roll back the detection model")
     models.add_argument("action", choices=("list", "train", "pin", "unpin", "rollback"))

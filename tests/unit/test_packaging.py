@@ -19,7 +19,7 @@ LOCKS = {
     "dev": ["local", "dev"],
     "aws": ["aws"],
     "azure": ["azure"],
-    "infra": ["infra"],
+    "infra": ["infra", "infra-checks"],
     "bench": ["bench"],
 }
 ALONE = {"bench"}  # in a venv of its own: what it shares with the others is the core's dependencies only

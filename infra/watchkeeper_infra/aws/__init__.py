@@ -1,0 +1,1 @@
+"""The components of a stack on AWS, in the words of the architecture."""

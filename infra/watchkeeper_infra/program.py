@@ -1,0 +1,29 @@
+"""The program: configuration first, then the resources of the cloud that it names."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pulumi
+
+from watchkeeper_infra.config import Given, read_config
+from watchkeeper_infra.errors import StackConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def build(root: Path) -> None:
+    """Build the stack; `root` is the checkout. RunError: what is wrong with its configuration, a line for each key."""
+    values = json.loads(os.environ.get("PULUMI_CONFIG", "{}"))
+    secret = json.loads(os.environ.get("PULUMI_CONFIG_SECRET_KEYS", "[]"))
+    try:
+        config = read_config(Given(pulumi.get_stack(), values, frozenset(secret)))
+        from watchkeeper_infra.aws.stack import build_stack
+
+        build_stack(config, root)
+    except StackConfigError as error:
+        message = f"the stack's configuration is wrong:\n{error}"
+        raise pulumi.RunError(message) from error

@@ -1,0 +1,28 @@
+"""Names that several parts of a stack must agree on."""
+
+OPERATIONS = "operations"  # where people are told what is wrong with Watchkeeper itself
+ALIAS = "live"  # the alias that callers of a function call
+NAMESPACE_OF_METRICS = "Watchkeeper"
+PARTITION_KEY, SORT_KEY, EXPIRES = "pk", "sk", "ttl"  # the attributes of a table
+
+METER, CONNECTIONS, TAKEN_LETTERS, API_KEYS = "meter", "connections", "taken-letters", "api-keys"
+RUNTIME_TABLES = {
+    METER: "what was used, by day and stage",
+    CONNECTIONS: "who listens by WebSocket, with a time to live",
+    TAKEN_LETTERS: "which dead letters operators have sent back or thrown away; no function's",
+    API_KEYS: "digests of the keys of machines, never the keys",
+}
+"""Tables of the runtime, beside those that the pipeline's table names."""
+
+INBOX, RULE_ERRORS, OVERSIZED, GIVEN_UP = "inbox/", "rule-errors/", "dead-letters/", "aws/lambda/"
+"""Beginnings of keys in the bucket: files for ingest, what the IoT rule could not hand on, dead letters too large for a
+message, and batches that were given up (Lambda chooses that name)."""
+
+WILDCARDS = {
+    "Network": "Lambda makes the interfaces of a function in a VPC; EC2 knows no narrower resource before they exist",
+    "Tracing": "X-Ray's actions know no resources",
+    "NotByCode": "a denial of what Network allows, for the function's own code",
+    "FindBrokers": "MSK's GetBootstrapBrokers knows no resources",
+    "MakeInterfaces": "as Network, for the interfaces of the IoT rule's way into the VPC",
+}
+"""The statements that may say `*` as their resource, and why."""

@@ -1,0 +1,32 @@
+"""Lints every IAM document of a graph with parliament: unknown actions, resources that an action does not have."""
+
+import json
+import warnings
+
+from monitor import SECRET
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from parliament import analyze_policy_string
+
+POLICIES = {"aws:iam/rolePolicy:RolePolicy": "policy"}
+FINE = {
+    "RESOURCE_STAR": "which statements may say `*` is a test of its own, with a reason for each",
+    "lambda:SourceFunctionArn": "Lambda gives this key to whatever a function calls; parliament does not know it",
+}
+
+
+def problems(resources):
+    """What parliament says: `name: ISSUE detail`."""
+    found = []
+    for resource in resources:
+        key = POLICIES.get(resource["type"])
+        if key:
+            text = resource["object"][key]
+            text = text["value"] if isinstance(text, dict) and SECRET in text else text
+            said = [
+                f"{finding.issue} {json.dumps(finding.detail, default=str)}"
+                for finding in analyze_policy_string(text).findings
+            ]
+            found += [f"{resource['name']}: {each}" for each in said if not any(fine in each for fine in FINE)]
+    return found

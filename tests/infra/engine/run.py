@@ -1,0 +1,109 @@
+"""Runs the whole program over gRPC, once for each scenario, and holds what it registered against the SDK.
+
+    python run.py REQUEST.json ANSWER.json      (with .venv-infra's Python)
+
+A scenario is a stack's name and configuration, for `pulumi up` or a preview. A plant is a fault that is put into a
+graph afterwards, to see whether the checks find it. Each scenario runs in a process of its own: Pulumi's runtime is
+one for a whole process.
+"""
+
+import asyncio
+import contextlib
+import copy
+import importlib
+import io
+import json
+import multiprocessing
+import os
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import lint
+import pulumi
+import strict
+from monitor import Engine, Monitor, serve
+from pulumi.runtime import Settings, configure
+from pulumi.runtime.stack import run_in_stack
+
+PATIENCE_S = 60
+
+
+def main(request_file, answer_file):
+    """Run all scenarios and check their graphs, and those with faults planted in them."""
+    asked = json.loads(Path(request_file).read_text())
+    context = multiprocessing.get_context("fork")
+    _load(Path(asked["program"]))
+    running = []
+    for scenario in asked["scenarios"]:
+        ours, theirs = context.Pipe(duplex=False)
+        child = context.Process(target=_scenario, args=(scenario, asked["program"], theirs))
+        child.start()
+        theirs.close()
+        running.append((scenario["name"], child, ours))
+    graphs = {name: ours.recv() for name, _, ours in running}
+    for _, child, _ in running:
+        child.join(PATIENCE_S)
+    checked = dict(graphs)
+    for plant in asked["plants"]:
+        checked[plant["name"]] = planted(graphs[plant["of"]], plant)
+    answer = {
+        "graphs": graphs,
+        "strict": {name: strict.problems(graph["resources"]) for name, graph in checked.items()},
+        "lint": {name: lint.problems(graph["resources"]) for name, graph in checked.items() if not graph["preview"]},
+    }
+    Path(answer_file).write_text(json.dumps(answer))
+
+
+def planted(graph, plant):
+    """A graph in which one input of one resource is another one (`null`: is missing)."""
+    changed = copy.deepcopy(graph)
+    (resource,) = (r for r in changed["resources"] if r["type"] == plant["type"] and r["name"] == plant["resource"])
+    *way, last = plant["path"]
+    place = resource["object"]
+    for step in way:
+        place = place[step]
+    if plant["value"] is None:
+        del place[last]
+    else:
+        place[last] = plant["value"]
+    return changed
+
+
+def _load(program):
+    """Load what the program will need of the SDK, which takes seconds, once before the processes part."""
+    source = "".join(file.read_text() for file in program.rglob("*.py"))
+    for module, name in sorted(set(re.findall(r"\baws\.(\w+)\.([A-Z]\w+)", source))):
+        getattr(importlib.import_module(f"pulumi_aws.{module}"), name)
+
+
+def _scenario(scenario, program, answer):
+    """One run of the program, as Pulumi's language host does it."""
+    monitor, engine = Monitor(scenario["stack"], scenario["preview"]), Engine()
+    server, address = serve(monitor, engine)
+    os.environ["PULUMI_CONFIG"] = json.dumps(scenario["config"])
+    os.environ["PULUMI_CONFIG_SECRET_KEYS"] = json.dumps(scenario["secret"])
+    settings = {"project": "watchkeeper", "stack": scenario["stack"], "monitor": address, "engine": address}
+    configure(Settings(**settings, parallel=16, dry_run=scenario["preview"]))
+    sys.path[0] = program  # as `python program` has it
+    os.chdir(program)
+    error, noise = "", io.StringIO()
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        with contextlib.redirect_stderr(noise):
+            loop.run_until_complete(run_in_stack(lambda: runpy.run_path(program, run_name="__main__")))
+    except pulumi.RunError as wrong:
+        error = str(wrong)
+    except Exception as wrong:  # noqa: BLE001 - whatever it is, the test shows it
+        error = f"{type(wrong).__name__}: {wrong}\n{noise.getvalue()[-3000:]}"
+    found = {"resources": monitor.resources, "outputs": monitor.outputs, "invoked": monitor.invoked}
+    answer.send(
+        found | {"preview": scenario["preview"], "error": error, "logs": [log for log in engine.logs if log[0] > 1]}
+    )
+    server.stop(0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

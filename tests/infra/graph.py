@@ -1,0 +1,104 @@
+"""The graph that a run of the program has registered, as tests ask it."""
+
+import json
+import re
+from functools import cached_property
+
+SECRET = "4dabf18193072939515e22adb298388d"
+
+
+class Resource:
+    """One registration: its type, name, inputs, and what it hangs on."""
+
+    def __init__(self, made):
+        self.made = made
+        self.type, self.name, self.urn = made["type"], made["name"], made["urn"]
+        self.inputs = plain(made.get("object", {}))
+        self.kind = self.type.rpartition(":")[2]
+
+    def __getitem__(self, key):
+        return self.inputs[key]
+
+    def get(self, key, default=None):
+        return self.inputs.get(key, default)
+
+    def __repr__(self):
+        return f"{self.type}::{self.name}"
+
+    @property
+    def depends_on(self):
+        return set(self.made.get("dependencies", []))
+
+    def json(self, key):
+        return json.loads(self[key])
+
+
+class Graph:
+    """All registrations of one run."""
+
+    def __init__(self, made):
+        self.made = made
+
+    @cached_property
+    def resources(self):
+        return [Resource(made) for made in self.made["resources"]]
+
+    def of(self, kind):
+        """All of a kind, by the last part of their type and, where that is not enough, its first: `s3:Bucket`."""
+        service, _, name = kind.rpartition(":")
+        return [
+            r
+            for r in self.resources
+            if r.made.get("custom")
+            and r.kind == name
+            and (not service or r.type.split(":")[1].startswith(f"{service}/"))
+        ]
+
+    def one(self, kind, name=""):
+        (found,) = [resource for resource in self.of(kind) if name in ("", resource.name)]
+        return found
+
+    @property
+    def stack_outputs(self):
+        (found,) = [value for urn, value in self.made["outputs"].items() if "pulumi:pulumi:Stack" in urn]
+        return plain(found)
+
+    @property
+    def stage_functions(self):
+        """The functions by stage."""
+        return {r["tags"]["stage"]: r for r in self.of("lambda:Function")}
+
+    def statements(self, name):
+        """The statements of the role with this name, of all its policies."""
+        policies = [policy for policy in self.of("RolePolicy") if policy["role"] == name]
+        return [statement for policy in policies for statement in policy.json("policy")["Statement"]]
+
+
+def plain(value):
+    """Inputs without the marks of secrets and outputs."""
+    if isinstance(value, dict):
+        return plain(value.get("value")) if SECRET in value else {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def secrets(value):
+    """The values that are marked as secrets."""
+    if isinstance(value, dict):
+        if SECRET in value:
+            yield value.get("value")
+        else:
+            for item in value.values():
+                yield from secrets(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from secrets(item)
+
+
+def listed(value):
+    """What may be one or several, as a list."""
+    return value if isinstance(value, list) else [value]
+
+
+def last(arn):
+    """The last part of an ARN: a table's, topic's or group's name."""
+    return re.split(r"[:/]", arn)[-1]

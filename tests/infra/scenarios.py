@@ -1,0 +1,91 @@
+"""The stacks that the tests build: what is smallest, what has everything, and what is wrong."""
+
+import dataclasses
+import json
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    """A stack and its configuration, beside what every stack needs."""
+
+    stack: str
+    keys: dict
+    secret: tuple[str, ...] = ()
+    preview: bool = False
+
+    @property
+    def secret_values(self):
+        return [text for key in self.secret for text in str(self.keys[key]).strip("[]").split("'") if len(text) > 3]
+
+
+LARGE = {
+    "zones": 3,
+    "nat": "per-zone",
+    "kafkaInstance": "kafka.m7g.large",
+    "kafkaBrokers": 3,
+    "kafkaLogin": "iam",
+    "shards": 64,
+    "partitions": 32,
+    "alertEmails": {"critical": ["on-call@example.com"], "operations": ["ops@example.com"]},
+    "receivers": ["webhook=https://hooks.example.com/T0K3N"],
+    "webhookSecret": "s1gn-with-this",
+    "model": "openai",
+    "modelName": "small",
+    "modelKey": "sk-very-secret",
+    "issuer": "https://id.example.com",
+    "audience": "watchkeeper",
+    "budget": 500,
+    "memoryMb": {"clean": 3008},
+    "versions": {"clean": 41},
+}
+SCENARIOS = {
+    "small": Scenario("aws-dev", {}),
+    "small-preview": Scenario("aws-dev", {}, preview=True),
+    "large": Scenario("aws-prod", LARGE, ("receivers", "webhookSecret", "modelKey")),
+    "bedrock": Scenario(
+        "aws-eu",
+        {"model": "bedrock", "modelName": "some.model-v1:0", "modelKey": "a-bedrock-key", "protect": False},
+        ("modelKey",),
+    ),
+    "wrong": Scenario("aws-dev", {"zones": 5, "natt": "one"}),
+    "unbuilt": Scenario("aws-dev", {"bundles": "nowhere"}),
+    "no-dashboard": Scenario("aws-dev", {"dashboardFolder": "docs"}),
+}
+BUILT = ("small", "large", "bedrock")
+
+DOCUMENT = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "%s", "Resource": "%s"}]}'
+PREFIX = "watchkeeper-aws-dev"
+PLANTS = [
+    {"name": name, "of": "small", "type": kind, "resource": f"{PREFIX}-{resource}", "path": path, "value": value}
+    for name, kind, resource, path, value in [
+        ("unknown", "aws:dynamodb/table:Table", "alerts", ["pointInTimeRecovry"], {"enabled": True}),
+        ("nested", "aws:lambda/function:Function", "clean", ["vpcConfig", "subnets"], ["subnet-1"]),
+        ("missing", "aws:msk/topic:Topic", "dead-letter", ["partitionCount"], None),
+        ("type", "aws:msk/topic:Topic", "dead-letter", ["partitionCount"], "many"),
+        ("list", "aws:lambda/eventSourceMapping:EventSourceMapping", "clean-iot-data-ingestion", ["topics"], "x"),
+        ("untagged", "aws:s3/bucket:Bucket", "lake", ["tags"], None),
+        (
+            "policy-action",
+            "aws:iam/rolePolicy:RolePolicy",
+            "clean",
+            ["policy"],
+            DOCUMENT % ("s3:GetObjects", "*"),
+        ),
+        (
+            "policy-resource",
+            "aws:iam/rolePolicy:RolePolicy",
+            "clean",
+            ["policy"],
+            DOCUMENT % ("s3:GetObject", "arn:aws:s3:::bucket"),
+        ),
+    ]
+]
+
+
+def as_pulumi(scenario, bundles):
+    """The configuration as Pulumi hands it over: texts by key, and which keys are secret."""
+    keys = {"cloud": "aws", "costCentre": "iot", "bundles": bundles} | scenario.keys
+    values = {
+        f"watchkeeper:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in keys.items()
+    }
+    return {"aws:region": "eu-central-1"} | values, [f"watchkeeper:{key}" for key in scenario.secret]
