@@ -11,6 +11,7 @@ _numbers = itertools.count()
 
 
 def emulated(server, service):
+    """A client of a service; `server` has an address."""
     return client(service, region=REGION, endpoint=f"http://{server.address}")
 
 
@@ -25,3 +26,20 @@ def new_tables(server):
     prefix = f"t{next(_numbers)}-"
     make_tables(emulated(server, "dynamodb"), prefix)
     return prefix
+
+
+def new_alert_queue(server, topic, filter_policy=None):
+    """A topic of SNS with a queue of SQS that hears it: the topic's ARN, and who answers what is in the queue."""
+    sns, sqs = emulated(server, "sns"), emulated(server, "sqs")
+    name = f"{topic}-{next(_numbers)}"
+    arn = sns.create_topic(Name=name)["TopicArn"]
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    more = {"FilterPolicy": filter_policy} if filter_policy else {}
+    sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=queue, Attributes=more)
+
+    def heard():
+        answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+        return [message["Body"] for message in answer.get("Messages", [])]
+
+    return arn, heard

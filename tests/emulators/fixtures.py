@@ -27,6 +27,12 @@ def aws(aws_server, monkeypatch):
     return aws_server
 
 
+@pytest.fixture
+def no_pauses(monkeypatch):
+    """boto3 tries again at once, not after seconds."""
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01)
+
+
 @pytest.fixture(scope="session")
 def kafka_server(tmp_path_factory):
     yield from _served(noida, tmp_path_factory.mktemp("kafka"))

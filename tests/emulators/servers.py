@@ -65,11 +65,12 @@ class Server:
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """As long as this lasts it takes connections and answers nothing."""
-        os.kill(self._process.pid, signal.SIGSTOP)
+        os.killpg(self._process.pid, signal.SIGSTOP)
+        time.sleep(0.1)  # until all of its threads stand
         try:
             yield
         finally:
-            os.kill(self._process.pid, signal.SIGCONT)
+            os.killpg(self._process.pid, signal.SIGCONT)
 
     def log(self) -> str:
         """What it has said."""
@@ -110,7 +111,7 @@ def noida(folder: Path) -> Iterator[Server]:
     """A broker of the Kafka protocol that keeps what it has in a folder."""
     port = free_port()
     data = folder / f"noida-{port}"
-    options = ["--only", "kafka", "--kafka-port", str(port), "--data-dir", str(data)]
+    options = ["--only", "kafka", "--host", "127.0.0.1", "--kafka-port", str(port), "--data-dir", str(data)]
     try:
         yield from _running(Server([tool("noida-db"), "start", *options], port, folder))
     finally:

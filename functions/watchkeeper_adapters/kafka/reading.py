@@ -108,7 +108,7 @@ class Reading:
 
     def _seek(self, consumer: Consumer, topic: str, partition: int, after: int) -> _Place:
         where = TopicPartition(topic, partition, after + 1)
-        low, high = consumer.get_watermark_offsets(where, timeout=self._connection.timeout_s)
+        low, high = self._marks(consumer, where)
         if low > after + 1 and after >= 0:
             log.error("%s/%d: %d messages were deleted before they were taken", topic, partition, low - after - 1)
         if (topic, partition) in self._places:
@@ -116,6 +116,17 @@ class Reading:
         consumer.incremental_assign([TopicPartition(topic, partition, max(after + 1, low))])
         place = self._places[topic, partition] = _Place(after, high)
         return place
+
+    def _marks(self, consumer: Consumer, where: TopicPartition) -> tuple[int, int]:
+        """The first offset there is and one above the last; of a topic just made, as soon as it is known."""
+        until = time.monotonic() + self._connection.timeout_s
+        while True:
+            try:
+                return consumer.get_watermark_offsets(where, timeout=self._connection.timeout_s)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError._UNKNOWN_PARTITION or time.monotonic() > until:  # noqa: SLF001
+                    raise
+                consumer.list_topics(where.topic, timeout=self._connection.timeout_s)
 
     def _fetch(self, consumer: Consumer, wait_s: float) -> None:
         for message in consumer.consume(AT_ONCE, wait_s):
@@ -147,8 +158,9 @@ class Reading:
                 "enable.auto.offset.store": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 100,
+                "fetch.wait.max.ms": min(100, round(self._connection.timeout_s * 50)),
                 "queued.max.messages.kbytes": 8192,
+                "session.timeout.ms": round(self._connection.timeout_s * 1000),  # how long closing may take
             }
             self._made = Consumer(self._connection.options() | options)
         return self._made

@@ -83,6 +83,7 @@ class KafkaStream:
     def close(self) -> None:
         """Close the clients. What is used later opens them again."""
         self._reading.close()
+        self._groups.close()
         with self._lock:
             self._made = None
 
