@@ -101,7 +101,7 @@ def test_who_has_won_and_was_not_told_so_has_won(tables, blobs, between):
         assert read().version == version
         between.plan = first(1, LOSE, lambda asked: asked.operation == "PutItem" or asked.method == "PUT")
         after = put(b"two", version)
-        assert read()[-2:] in {(b"two", after)}
+        assert read()[-2:] == (b"two", after)
         with pytest.raises(Conflict):
             put(b"three", version)
 
@@ -131,7 +131,7 @@ def test_keys_left_unprocessed_are_asked_for_again_until_all_are_there(tables, b
     real = tables._dynamodb.batch_get_item
 
     def half(RequestItems):  # noqa: N803 - boto3's name
-        (name, asked), = RequestItems.items()
+        ((name, asked),) = RequestItems.items()
         some, rest = asked["Keys"][:40], asked["Keys"][40:]
         answer = real(RequestItems={name: asked | {"Keys": some}})
         return answer | {"UnprocessedKeys": {name: asked | {"Keys": rest}} if rest else {}}
