@@ -12,7 +12,7 @@ from watchkeeper.errors import DecodeError
 from watchkeeper.ports import Blobs, Message, Stored, Stream
 
 HEADER = "in-blob"
-FOLDER = "oversized/"
+FOLDER = "dead-letters/"
 LARGEST = 900_000
 
 

@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 from watchkeeper_aws.services import waiting_for
+from watchkeeper_aws.tables import PARTITION, SORT
 
-PARTITION = "meter"
 AMOUNT = "n."  # before the names of amounts, so that none of them is a key
 TABLE = "meter"
 DIGITS = Decimal("1e-9")
@@ -31,7 +31,7 @@ class DynamoMeter:
         with waiting_for("DynamoDB meter"):
             self._dynamodb.update_item(
                 TableName=self._table,
-                Key={"partition": {"S": PARTITION}, "sort": {"S": f"{day}/{stage}"}},
+                Key={PARTITION: {"S": "meter"}, SORT: {"S": f"{day}/{stage}"}},
                 UpdateExpression="ADD " + ", ".join(f"#{place} :{place}" for place in range(len(names))),
                 ExpressionAttributeNames=names,
                 ExpressionAttributeValues=values,
@@ -45,16 +45,16 @@ class DynamoMeter:
             TableName=self._table,
             ConsistentRead=True,
             KeyConditionExpression="#partition = :partition AND #sort BETWEEN :first AND :last",
-            ExpressionAttributeNames={"#partition": "partition", "#sort": "sort"},
+            ExpressionAttributeNames={"#partition": PARTITION, "#sort": SORT},
             ExpressionAttributeValues={
-                ":partition": {"S": PARTITION},
+                ":partition": {"S": "meter"},
                 ":first": {"S": first_day},
                 ":last": {"S": last_day + "/\U0010ffff"},
             },
         )
         with waiting_for("DynamoDB meter"):
             for item in (item for page in pages for item in page["Items"]):
-                of_stage = totals.setdefault(item["sort"]["S"].partition("/")[2], {})
+                of_stage = totals.setdefault(item[SORT]["S"].partition("/")[2], {})
                 for name in (name for name in item if name.startswith(AMOUNT)):
                     plain = name.removeprefix(AMOUNT)
                     of_stage[plain] = of_stage.get(plain, Decimal(0)) + Decimal(item[name]["N"])

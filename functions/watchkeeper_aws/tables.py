@@ -1,4 +1,4 @@
-"""Tables in DynamoDB: one for each, keyed by `partition` and `sort`; a row is its bytes, its version, perhaps its end.
+"""Tables in DynamoDB: one for each, keyed by `pk` and `sk`; a row is its bytes, its version, perhaps its end.
 
 A version is random, so no two writes have the same one. A conditional write that was done and whose answer was lost is
 tried again by boto3 and refused; the refusal brings the row that is there, and if that has our version we have won.
@@ -22,7 +22,8 @@ from watchkeeper_aws.services import code_of, waiting_for
 AT_ONCE = 100  # keys that one BatchGetItem takes
 ROUNDS = 8  # in which what was left unprocessed is asked for again
 FIRST_PAUSE_S = 0.05
-EXPIRES = "expires"  # epoch seconds; what DynamoDB deletes rows by, some days late
+PARTITION, SORT = "pk", "sk"
+EXPIRES = "ttl"  # epoch seconds; what DynamoDB deletes rows by, some days late
 
 
 class DynamoTables:
@@ -39,6 +40,12 @@ class DynamoTables:
     def get_many(self, table: str, keys: Sequence[Key]) -> dict[Key, Row]:
         found: dict[Key, Row] = {}
         wanted = list(dict.fromkeys(keys))
+        if len(wanted) == 1:
+            with waiting_for(f"DynamoDB {table}"):
+                asked = {"TableName": self._prefix + table, "Key": _key(wanted[0]), "ConsistentRead": True}
+                answer = self._dynamodb.get_item(**asked)
+            row = _row(answer["Item"]) if "Item" in answer else None
+            return {row.key: row} if row else {}
         for start in range(0, len(wanted), AT_ONCE):
             for item in self._batch(self._prefix + table, wanted[start : start + AT_ONCE]):
                 if row := _row(item):
@@ -87,6 +94,11 @@ class DynamoTables:
             asked["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
         return rows[:limit]
 
+    def delete(self, table: str, key: Key) -> None:
+        """Remove a row; one that is not there is no error. No stage does: only what the runtime keeps for itself."""
+        with waiting_for(f"DynamoDB {table}"):
+            self._dynamodb.delete_item(TableName=self._prefix + table, Key=_key(key))
+
     def _batch(self, name: str, keys: Sequence[Key]) -> list[dict[str, Any]]:
         """All items of at most 100 keys; what DynamoDB leaves unprocessed is asked for again, later and later."""
         items: list[dict[str, Any]] = []
@@ -104,14 +116,14 @@ class DynamoTables:
 
 
 def _key(key: Key) -> dict[str, dict[str, Any]]:
-    return {"partition": {"S": key.partition}, "sort": {"S": key.sort}}
+    return {PARTITION: {"S": key.partition}, SORT: {"S": key.sort}}
 
 
 def _row(item: Mapping[str, Any]) -> Row | None:
     """The row of an item; None: it has ended."""
     if EXPIRES in item and float(item[EXPIRES]["N"]) <= time.time():
         return None
-    key = Key(item["partition"]["S"], item["sort"]["S"])
+    key = Key(item[PARTITION]["S"], item[SORT]["S"])
     return Row(key, bytes(item["value"]["B"]), item["version"]["S"])
 
 
@@ -119,7 +131,7 @@ def _condition(expect: str | Any_ | None) -> dict[str, Any]:
     if expect is ABSENT:
         return {
             "ConditionExpression": "attribute_not_exists(#key) OR #expires <= :now",
-            "ExpressionAttributeNames": {"#key": "partition", "#expires": EXPIRES},
+            "ExpressionAttributeNames": {"#key": PARTITION, "#expires": EXPIRES},
             "ExpressionAttributeValues": {":now": {"N": str(int(time.time()))}},
         }
     return {
@@ -131,10 +143,10 @@ def _condition(expect: str | Any_ | None) -> dict[str, Any]:
 
 def _range(partition: str, low: str, high: str) -> dict[str, Any]:
     """The condition of a range. Its high end is in it: one condition on the sort key is all that DynamoDB takes."""
-    names, values = {"#partition": "partition"}, {":partition": {"S": partition}}
+    names, values = {"#partition": PARTITION}, {":partition": {"S": partition}}
     condition = "#partition = :partition"
     if low or high:
-        names["#sort"] = "sort"
+        names["#sort"] = SORT
         values |= {f":{name}": {"S": text} for name, text in (("low", low), ("high", high)) if text}
         both, one = " AND #sort BETWEEN :low AND :high", " AND #sort >= :low" if low else " AND #sort < :high"
         condition += both if low and high else one

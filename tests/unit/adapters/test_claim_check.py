@@ -41,6 +41,6 @@ def test_a_device_cannot_have_blobs_read(message):
 
 def test_bytes_that_are_gone_are_said():
     inner = MemoryStream()
-    inner.append(TOPIC, [Message(0, b"", {HEADER: FOLDER + "gone"})])
-    with pytest.raises(DecodeError, match="oversized/gone, and are gone"):
+    inner.append(TOPIC, [Message(0, b"", {HEADER: FOLDER + "dead-letter/gone"})])
+    with pytest.raises(DecodeError, match="dead-letters/dead-letter/gone, and are gone"):
         ClaimChecked(inner, MemoryBlobs()).read(TOPIC, 0, -1, 9)

@@ -146,8 +146,8 @@ def test_keys_that_stay_unprocessed_are_unavailable(tables, monkeypatch):
 
     monkeypatch.setattr(tables._dynamodb, "batch_get_item", nothing)
     monkeypatch.setattr("watchkeeper_aws.tables.FIRST_PAUSE_S", 0.0)
-    with pytest.raises(Unavailable, match="1 keys are still unprocessed"):
-        tables.get_many(TABLE, [KEY])
+    with pytest.raises(Unavailable, match="2 keys are still unprocessed"):
+        tables.get_many(TABLE, [KEY, Key("default", "pump-08")])
 
 
 def test_a_row_too_large_for_dynamodb_is_refused_and_not_waited_for(tables):
@@ -175,7 +175,7 @@ def test_a_row_that_has_ended_is_not_there_before_dynamodb_deletes_it(aws, no_pa
     assert tables.put(OUTBOX.name, KEY, b"anew", ABSENT)
     assert [row.value for row in tables.query(TABLE, KEY.partition)] == [b"stays"]
     told = dynamodb.describe_time_to_live(TableName=prefix + OUTBOX.name)["TimeToLiveDescription"]
-    assert told["AttributeName"] == "expires"
+    assert told["AttributeName"] == "ttl"
 
 
 def test_ended_rows_do_not_shorten_a_range(aws, no_pauses):
