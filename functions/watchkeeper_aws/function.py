@@ -12,15 +12,14 @@ from watchkeeper_aws.observing import Observer
 
 if TYPE_CHECKING:
     from watchkeeper.topology import Stage
-
-Handler = Callable[[Mapping[str, Any], Any], object]
+    from watchkeeper_aws.gateway import Gateway
 
 
 class StageFunction:
     """The handler of a stage. What triggers it follows from its row of the pipeline.
 
-    Topics: MSK's mappings. A timer: `{"timer": stage}`. Files: ingest only. A bill: budget_cutoff only. By hand:
-    `{"command": "ping"}` and `{"command": "publish-knowledge"}`.
+    Topics: MSK's mappings. A timer: `{"timer": stage}`. Files: ingest only. A bill: budget_cutoff only. Requests and
+    sockets: api only. By hand: `{"command": "ping"}` and `{"command": "publish-knowledge"}`.
     """
 
     def __init__(self, name: str, held: Callable[[], Container] = container) -> None:
@@ -28,6 +27,7 @@ class StageFunction:
         self.stage: Stage = STAGES[name]
         self._container = held
         self._observer = Observer(name)
+        self._gateway: Gateway | None = None
 
     def __call__(self, event: Mapping[str, Any], context: Any) -> object:  # noqa: ANN401 - Lambda's context
         """Serve an event. Undeclared: it is of no trigger that the stage has."""
@@ -44,6 +44,8 @@ class StageFunction:
             from watchkeeper_aws.stream_trigger import take_event
 
             return take_event(name, event, context, held, self._observer)
+        if "requestContext" in event and name == "api":
+            return self._request(event)
         if event.get("timer") == name and self.stage.timer:
             return self._tick(context)
         if "command" in event:
@@ -60,6 +62,19 @@ class StageFunction:
             return self._tick(context)
         text = f"{name} has no trigger for an event with {', '.join(sorted(map(str, event))[:8]) or 'nothing in it'}"
         raise Undeclared(text)
+
+    def _request(self, event: Mapping[str, Any]) -> object:
+        """HTTP and WebSocket, both by the one application, which is put together when the first one comes."""
+        held = self._container()
+        if self._gateway is None:
+            from watchkeeper_aws.web import open_gateway
+
+            self._gateway = open_gateway(held)
+        if "connectionId" in event["requestContext"]:
+            from watchkeeper_aws.sockets import serve_socket
+
+            return serve_socket(event, held, self._gateway)
+        return self._gateway.serve(event)
 
     def _tick(self, context: Any) -> object:  # noqa: ANN401 - Lambda's context
         if self.stage.name == "retrain":
