@@ -25,8 +25,8 @@ from watchkeeper_aws.blobs import S3Blobs
 from watchkeeper_aws.meter import DynamoMeter
 from watchkeeper_aws.tables import DynamoTables
 
-EXAMPLES = int(os.environ.get("SIMULATOR_AWS_EXAMPLES", "2"))
-BUSY = Scenario((Story("dips", 0, 20), Story("corrected", 2, 10), Story("by http", 4, 6), Story("poison", 6, 3)))
+EXAMPLES = int(os.environ.get("SIMULATOR_AWS_EXAMPLES", "1"))
+BUSY = Scenario((Story("dips", 0, 12), Story("corrected", 2, 8), Story("by http", 4, 6), Story("poison", 6, 3)))
 _numbers = itertools.count()
 
 
@@ -56,15 +56,9 @@ def make_ports(aws, kafka_server):
         stream.close()
 
 
-@pytest.mark.parametrize(
-    "faults",
-    [
-        tuple(Fault(97, "crash") for _ in range(40)),
-        tuple(Fault(61, kind, 4) for _ in range(10) for kind in ("rival", "conflict", "rewind", "outage")),
-    ],
-    ids=["crashes", "all kinds"],
-)
-def test_over_aws_nothing_is_lost_doubled_or_changed(make_ports, faults):
+def test_over_aws_nothing_is_lost_doubled_or_changed(make_ports):
+    kinds = ("crash", "rival", "conflict", "rewind", "outage")
+    faults = tuple(Fault(61, kind, 3) for _ in range(6) for kind in kinds)
     hold(make_ports, BUSY, Disturbance(faults, cuts=(3, 50), steps=(2,), copies=3))
 
 

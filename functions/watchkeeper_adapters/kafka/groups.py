@@ -19,7 +19,7 @@ from watchkeeper_adapters.kafka.connection import Connection, away
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
 
-POLL_S = 0.02
+POLL_S = 0.002  # librdkafka hears of a commit meanwhile, but does not come back for it
 
 
 class Groups:
