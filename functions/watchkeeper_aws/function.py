@@ -38,6 +38,12 @@ class StageFunction:
                 self._observer.log.exception("the invocation failed")
                 raise
 
+    def close(self) -> None:
+        """Let go of what serves requests; Lambda itself never asks for it."""
+        if self._gateway is not None:
+            self._gateway.close()
+            self._gateway = None
+
     def _serve(self, event: Mapping[str, Any], context: Any) -> object:  # noqa: ANN401 - Lambda's context
         held, name = self._container(), self.stage.name
         if "records" in event and self.stage.topics:

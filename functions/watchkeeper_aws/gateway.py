@@ -71,6 +71,11 @@ class Gateway:
             return answer | {"body": data.decode("utf-8", "replace"), "isBase64Encoded": False}
         return answer | {"body": base64.b64encode(data).decode(), "isBase64Encoded": True}
 
+    def close(self) -> None:
+        """End the event loop; nothing is served any more."""
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+
     def _request(self, event: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
         request = event["requestContext"]
         http = request["http"]
