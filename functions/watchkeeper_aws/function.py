@@ -87,10 +87,6 @@ class StageFunction:
             from watchkeeper_aws.training import retrain_now
 
             return retrain_now(self._container())
-        if self.stage.name == "watch":
-            from watchkeeper_aws.watch_trigger import look
-
-            return look(self._container(), self._observer)
         from watchkeeper_aws.timer_trigger import tick
 
         return tick(self.stage.name, context, self._container(), self._observer)

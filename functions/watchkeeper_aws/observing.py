@@ -57,10 +57,6 @@ class Observer:
             if self._metrics.metric_set:
                 self._metrics.flush_metrics()
 
-    def flows(self, yes: bool) -> None:  # noqa: FBT001 - it is the value itself
-        """Does the pipeline flow? 0 counts: the alarm is on the least of a minute."""
-        self._metrics.add_metric("flows", MetricUnit.Count, int(yes))
-
     def lag(self, milliseconds: int) -> None:
         """How old the newest record of a partition was when it was taken."""
         self._metrics.add_metric("lag_ms", MetricUnit.Milliseconds, max(0, milliseconds))

@@ -128,8 +128,8 @@ PIPELINE = (
     Stage(
         "watch",
         on=(Every(seconds=5),),
-        emits=(DASHBOARD_ALERTS, DEVICE_TELEMETRY),  # the latter its canary's
-        uses=("knowledge", "receivers", "blobs"),
+        emits=(DASHBOARD_ALERTS,),
+        uses=("knowledge", "receivers"),
         state="one",
         codec=WATCH_CODEC,
     ),

@@ -199,34 +199,3 @@ def test_log_lines_are_objects_with_the_batchs_place(stack, since):
     assert line["service"] == "ingest"
     assert line["correlation_id"].endswith("device-telemetry-0@150," + line["correlation_id"].split(",")[1])
     assert line["request_id"]
-
-
-# --- the watch over the pipeline ------------------------------------------------------------------------------------
-
-WAY = {
-    "ingest": "device-telemetry",
-    "clean": "iot-data-ingestion",
-    "rule_check": "data-processing-output",
-    "ml_score": "rule-check-output",
-    "store": "final-data-storage",
-}
-
-
-def flows(answer):
-    return [line["flows"] for line in answer.says if "flows" in line]
-
-
-def test_the_canary_goes_in_where_devices_do_and_is_found_where_all_readings_end(stack):
-    before = {topic: heads(stack, topic) for topic in WAY.values()}
-    answer = stack.invoke("watch", {"timer": "watch"})
-    assert answer.value() == {"flows": False, "seen_before_s": None}
-    assert flows(answer) == [[0.0]]
-    assert answer.said("the canary has not come out")[0]["level"] == "ERROR"
-    for stage, topic in WAY.items():
-        (message,) = of_topic(stack, topic, before[topic])
-        later = Stored(10_000, message.shard, message.value, message.headers)  # than what other tests have made up
-        asked = batch(stack, {message.shard % 2: [later]}, topic)
-        assert stack.invoke(stage, asked).value() == NOTHING
-    answer = stack.invoke("watch", {"timer": "watch"})
-    assert answer.value()["flows"] is True
-    assert flows(answer) == [[1.0]]
