@@ -3,14 +3,15 @@
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "shared")]  # a fresh clone, nothing installed but pulumi
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / folder) for folder in ("infra", "shared")]  # a fresh clone, nothing installed but Pulumi
 
 
 def main() -> None:
     """Build the stack, or say what is wrong with its configuration."""
     from watchkeeper_infra.program import build
 
-    build(Path(__file__).resolve().parents[1])
+    build(ROOT)
 
 
 main()

@@ -82,7 +82,6 @@ class AwsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     alert_emails: dict[str, tuple[str, ...]] = {}
     receivers: tuple[str, ...] = ()
     webhook_secret: str = ""
-    heartbeat_url: str = ""
     model: ModelProvider = "none"
     model_name: str = ""
     model_url: str = ""
@@ -93,11 +92,12 @@ class AwsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     request_burst: Annotated[int, whole(1, 5_000)] = 400
     dashboard_folder: str = "infra/status_page"
     budget: Annotated[float, msgspec.Meta(ge=0, le=1e7, description="US dollars a month, 0 for no budget")] = 0.0
+    canary: bool = True
     lag_alarm: Annotated[int, whole(1, 1_000_000_000)] = 1000
     bundles: str = "build/bundles"
 
 
-SECRETS = {"receivers", "webhook_secret", "heartbeat_url", "model_key"}
+SECRETS = {"receivers", "webhook_secret", "model_key"}
 """They are set by `pulumi config set --secret`, and refused in plain text."""
 
 HELP = {
@@ -129,7 +129,6 @@ HELP = {
     "alert_emails": "mail addresses by severity (info, warning, critical, emergency) and `operations`",
     "receivers": "further receivers of alerts, as the local runtime's; a secret",
     "webhook_secret": "what webhooks are signed with; a secret",
-    "heartbeat_url": "URL that is requested every minute while the pipeline flows; a secret",
     "model": "who explains in prose: Amazon Bedrock, an OpenAI-compatible service, or nobody",
     "model_name": "the model's name there",
     "model_url": "base URL of an OpenAI-compatible service; nothing: OpenAI's",
@@ -140,6 +139,7 @@ HELP = {
     "request_burst": "and beyond that at once",
     "dashboard_folder": "folder that is uploaded as the dashboard; it holds an index.html",
     "budget": "what a month may cost",
+    "canary": "send a reading a minute by the API, so that nothing stored means that nothing flows",
     "lag_alarm": "messages that a consumer may be behind before people are told",
     "bundles": "folder of the functions' bundles, made by `make bundles`",
 }

@@ -141,7 +141,6 @@ def _network(config: AwsConfig) -> Iterator[str]:
     if config.nat == "none":
         reasons = {
             "receivers": config.receivers,
-            "heartbeatUrl": config.heartbeat_url,
             "model openai": config.model == "openai",
         }
         for reason in (reason for reason, given in reasons.items() if given):

@@ -81,9 +81,13 @@ SIZES: Mapping[BundleName, tuple[int, int]] = {
 """Memory in MB and time limit in seconds, by bundle."""
 
 
+NO_FUNCTION = {"watch": "who watches the pipeline must not depend on it: on AWS alarms of CloudWatch do, with a canary"}
+"""Stages that are no function here, and why."""
+
+
 def functions_of(pipeline: Sequence[Stage]) -> Mapping[str, FunctionSpec]:
     """The functions of a pipeline, by name."""
-    return {stage.name: _function(stage, pipeline) for stage in pipeline}
+    return {stage.name: _function(stage, pipeline) for stage in pipeline if stage.name not in NO_FUNCTION}
 
 
 def consumers_first(functions: Iterable[FunctionSpec]) -> list[FunctionSpec]:

@@ -68,6 +68,20 @@ class Graph:
         """The functions by stage."""
         return {r["tags"]["stage"]: r for r in self.of("lambda:Function")}
 
+    @property
+    def prefix(self):
+        """What stands before every name of the stack."""
+        return f"watchkeeper-{self.made['stack']}-"
+
+    def may(self, role):
+        """What a role may: the ARNs by action."""
+        may = {}
+        for statement in self.statements(role):
+            if statement["Effect"] == "Allow":
+                for action in listed(statement["Action"]):
+                    may.setdefault(action, set()).update(listed(statement["Resource"]))
+        return may
+
     def statements(self, name):
         """The statements of the role with this name, of all its policies."""
         policies = [policy for policy in self.of("RolePolicy") if policy["role"] == name]

@@ -15,7 +15,7 @@ from watchkeeper.pipeline import PIPELINE
 from watchkeeper_infra.aws_config import HELP, SECRETS, AwsConfig
 from watchkeeper_infra.config import Given, read_config
 from watchkeeper_infra.errors import StackConfigError
-from watchkeeper_infra.functions import FUNCTIONS, consumers_first
+from watchkeeper_infra.functions import FUNCTIONS, NO_FUNCTION, consumers_first
 
 LEAST = {"aws:region": "eu-central-1", "watchkeeper:cloud": "aws", "watchkeeper:costCentre": "iot"}
 
@@ -134,8 +134,8 @@ def test_whatever_is_given_it_is_read_or_refused_by_name(values):
     assert [problem for problem in problems if not problem.startswith("watchkeeper:")] == []
 
 
-def test_every_stage_is_a_function_and_the_api_takes_the_requests_of_all():
-    assert list(FUNCTIONS) == [stage.name for stage in PIPELINE]
+def test_every_stage_is_a_function_but_the_watch_and_the_api_takes_the_requests_of_all():
+    assert {*FUNCTIONS, *NO_FUNCTION} == {stage.name for stage in PIPELINE}
     assert [stage.name for stage in FUNCTIONS["api"].stages] == ["ingest", "api"]
     assert {topic.name for topic in FUNCTIONS["api"].emits} == {"iot-data-ingestion", "batch-data-ingestion"}
     assert FUNCTIONS["api"].topics == ()
@@ -153,3 +153,12 @@ def test_every_handler_and_name_that_a_function_is_deployed_with_is_there():
     package = pytest.importorskip("watchkeeper_aws", reason="the functions' own code is not in this checkout")
     folder = Path(package.__file__).parent / "handlers"
     assert [f.handler for f in FUNCTIONS.values() if not (folder / f"{f.name}.py").exists()] == []
+
+
+def test_pulumi_runs_the_program_in_the_environment_that_make_makes():
+    project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text("utf-8"))
+    assert (project["name"], project["main"]) == ("watchkeeper", "infra/")
+    assert (ROOT / project["main"] / "__main__.py").exists()
+    environment = project["runtime"]["options"]["virtualenv"]
+    assert f"INFRA := {environment}\n" in (ROOT / "Makefile").read_text("utf-8")
+    assert f"/{environment}/\n" in (ROOT / ".gitignore").read_text("utf-8")

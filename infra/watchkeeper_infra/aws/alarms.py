@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PERIOD_S = 300
 P95_SHARE = 0.8  # of a function's time limit
 CANARY_MINUTES = 10
+FULL = 80  # percent
 
 
 class Alarm(NamedTuple):
@@ -50,11 +51,12 @@ def alarms(site: Site, names: Mapping[str, Any], rule: str) -> Iterator[Alarm]:
             about = f"{function.name} is behind on {topic.name}, and readings wait"
             name = f"{function.name}-{topic.name}-lag"
             yield Alarm(name, about, "AWS/Kafka", "SumOffsetLag", lag, site.config.lag_alarm, "Maximum", 15)
-    yield from _of_stages()
+    yield from _of_stages(canary=site.config.canary)
     yield from _of_hub(rule)
-    disk = {"Cluster Name": site.name("stream")}
-    about = "the brokers' disks are nearly full: give them more, or keep messages for less long"
-    yield Alarm("stream-disk", about, "AWS/Kafka", "KafkaDataLogsDiskUsed", disk, 80, "Maximum", 15)
+    about = "a broker's disk is nearly full: give it more, or keep messages for less long"
+    for number in range(1, site.config.kafka_brokers + 1):
+        disk = {"Cluster Name": site.name("stream"), "Broker ID": str(number)}
+        yield Alarm(f"stream-disk-{number}", about, "AWS/Kafka", "KafkaDataLogsDiskUsed", disk, FULL, "Maximum", 15)
 
 
 def _of_function(name: str, where: Mapping[str, Any]) -> Iterator[Alarm]:
@@ -65,18 +67,20 @@ def _of_function(name: str, where: Mapping[str, Any]) -> Iterator[Alarm]:
     yield Alarm(f"{name}-p95", about, "AWS/Lambda", "Duration", where, P95_SHARE * limit_s * 1000, "p95", 15)
 
 
-def _of_stages() -> Iterator[Alarm]:
-    """By the metrics that functions write into their logs (EMF): `dead`, and `flows` of the watch over the pipeline."""
+def _of_stages(*, canary: bool) -> Iterator[Alarm]:
+    """By the metrics that functions write into their logs (EMF): `dead` of each, and `stored` of store."""
     for name in FUNCTIONS:
         where = {"service": name}
         about = f"{name} could not take something: `watchkeeper dead-letters list`"
         yield Alarm(f"{name}-dead", about, NAMESPACE_OF_METRICS, "dead", where, 0)
+    if not canary:
+        return
     yield Alarm(
         "canary-silent",
-        "the canary's readings do not come out: the pipeline does not flow",
+        "nothing is stored, not even the canary's readings: the pipeline does not flow",
         NAMESPACE_OF_METRICS,
-        "flows",
-        {"service": "watch"},
+        "stored",
+        {"service": "store"},
         1,
         minutes=CANARY_MINUTES,
         below=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from watchkeeper_infra.aws.iam import allow, document
 from watchkeeper_infra.aws.rights import authorizer_rights
 from watchkeeper_infra.aws.site import under
 from watchkeeper_infra.functions import FUNCTIONS
+from watchkeeper_infra.words import NAMESPACE_OF_METRICS
 
 if TYPE_CHECKING:
     from watchkeeper_infra.aws.rights import Surroundings
@@ -57,8 +59,9 @@ class Api(pulumi.ComponentResource):
                 {
                     "WATCHKEEPER_STACK": self._site.stack,
                     "WATCHKEEPER_TABLE_PREFIX": self._site.name(""),
-                    "WATCHKEEPER_ISSUER": self.issuer,
-                    "WATCHKEEPER_AUDIENCE": self.audience,
+                    "POWERTOOLS_SERVICE_NAME": "authorizer",
+                    "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE_OF_METRICS,
+                    "POWERTOOLS_LOG_LEVEL": self._site.config.log_level.upper(),
                 },
                 lambda logs: authorizer_rights(self._site, about.state, logs),
             ),
@@ -111,7 +114,7 @@ class Api(pulumi.ComponentResource):
         )
         aws.cognito.UserPoolDomain(
             site.name("people"),
-            domain=pulumi.Output.concat(site.name("people"), "-", site.account),
+            domain=pulumi.Output.concat(f"watchkeeper-{_digest(site.stack)}-", site.account),
             user_pool_id=self.pool.id,
             opts=inside,
         )
@@ -248,6 +251,20 @@ class Api(pulumi.ComponentResource):
         self, name: str, api: aws.apigatewayv2.Api, stage: str, throttle: aws.apigatewayv2.StageDefaultRouteSettingsArgs
     ) -> aws.apigatewayv2.Stage:
         site = self._site
+        return aws.apigatewayv2.Stage(
+            site.name(name),
+            api_id=api.id,
+            name=stage,
+            auto_deploy=True,
+            default_route_settings=throttle,
+            access_log_settings=self._log(name) if name == "http" else None,
+            tags=site.tags("api"),
+            opts=self._own,
+        )
+
+    def _log(self, name: str) -> aws.apigatewayv2.StageAccessLogSettingsArgs:
+        """A line for each request. For WebSocket the gateway would need a role that all stacks of an account share."""
+        site = self._site
         logs = aws.cloudwatch.LogGroup(
             site.name(name),
             name=f"/watchkeeper/{site.stack}/{name}",
@@ -256,15 +273,9 @@ class Api(pulumi.ComponentResource):
             tags=site.tags("api"),
             opts=self._own,
         )
-        return aws.apigatewayv2.Stage(
-            site.name(name),
-            api_id=api.id,
-            name=stage,
-            auto_deploy=True,
-            default_route_settings=throttle,
-            access_log_settings=aws.apigatewayv2.StageAccessLogSettingsArgs(
-                destination_arn=logs.arn, format=LOG_FORMAT
-            ),
-            tags=site.tags("api"),
-            opts=self._own,
-        )
+        return aws.apigatewayv2.StageAccessLogSettingsArgs(destination_arn=logs.arn, format=LOG_FORMAT)
+
+
+def _digest(stack: str) -> str:
+    """A stack's name as part of a domain of Cognito, which refuses words like aws."""
+    return hashlib.sha256(stack.encode()).hexdigest()[:8]

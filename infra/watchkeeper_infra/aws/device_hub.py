@@ -9,7 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from watchkeeper.topology import DEVICE_TELEMETRY
-from watchkeeper_infra.aws.iam import VERSION, allow, role, trust
+from watchkeeper_infra.aws.iam import VERSION, allow, plain_trust, role, trust
 from watchkeeper_infra.aws.site import under
 from watchkeeper_infra.words import RULE_ERRORS
 
@@ -25,6 +25,8 @@ THING = "${iot:Connection.Thing.ThingName}"
 REGISTRATION = "arn:aws:iam::aws:policy/service-role/AWSIoTThingsRegistration"
 IOT = "iot.amazonaws.com"
 TAG = "VPCDestinationENI"
+ONCE = {"AttributePayload": "FAIL", "ThingTypeName": "FAIL", "ThingGroups": "FAIL"}
+"""A name that is taken cannot be registered again: who holds a claim certificate must not become another device."""
 ENABLED_WITHIN = "30m"
 
 
@@ -112,8 +114,10 @@ class DeviceHub(pulumi.ComponentResource):
         tagged = {f"aws:ResourceTag/{TAG}": "true"}
         requested = {f"aws:RequestTag/{TAG}": "true", "ec2:CreateAction": "CreateNetworkInterface"}
         describe = ("NetworkInterfaces", "Vpcs", "VpcAttribute", "Subnets", "SecurityGroups")
-        made, policy = self._role(
+        made, policy = role(
+            site,
             "hub-network",
+            plain_trust(IOT),  # it is not known to say on whose behalf it makes interfaces
             [
                 allow(
                     "MakeInterfaces",
@@ -127,6 +131,8 @@ class DeviceHub(pulumi.ComponentResource):
                 allow("HandOver", ["ec2:CreateNetworkInterfacePermission"], interface, StringEquals=tagged),
                 allow("TagInterfaces", ["ec2:CreateTags"], interface, StringEquals=requested),
             ],
+            self._own,
+            "ingest",
         )
         return aws.iot.TopicRuleDestination(
             site.name("hub"),
@@ -221,7 +227,7 @@ class DeviceHub(pulumi.ComponentResource):
                 "AWS::IoT::Certificate::Id": {"Type": "String"},
             },
             "Resources": {
-                "thing": {"Type": "AWS::IoT::Thing", "Properties": thing},
+                "thing": {"Type": "AWS::IoT::Thing", "Properties": thing, "OverrideSettings": ONCE},
                 "certificate": {
                     "Type": "AWS::IoT::Certificate",
                     "Properties": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "Active"},

@@ -106,7 +106,7 @@ class Network(pulumi.ComponentResource):
     def _security_groups(self) -> None:
         self.functions = self._group("functions", "what functions reach")
         self.brokers = self._group("brokers", "who reaches the brokers")
-        self.devices = self._group("devices", "the device hub's way to the brokers")
+        self.devices = self._group("devices", "from the device hub to the brokers")
         self.endpoints = self._group("endpoints", "who reaches the endpoints")
         # The pollers of the mappings come from within the brokers' own group.
         for source, ports in (

@@ -8,8 +8,10 @@ import pulumi
 import pulumi_aws as aws
 
 from watchkeeper_infra.aws.alarms import Alarm, alarms
+from watchkeeper_infra.aws.iam import allow, role, trust
 from watchkeeper_infra.aws.rights import group_of
 from watchkeeper_infra.aws.site import under
+from watchkeeper_infra.canary import canary_event
 from watchkeeper_infra.functions import FUNCTIONS
 from watchkeeper_infra.words import OPERATIONS
 
@@ -40,7 +42,30 @@ class Observability(pulumi.ComponentResource):
             dashboard_body=pulumi.Output.json_dumps({"widgets": self._widgets(names, hub.rule_name)}),
             opts=under(self),
         )
+        if site.config.canary:
+            self._canary(functions["api"])
         self.register_outputs({"alarms": len(self.alarms)})
+
+    def _canary(self, api: OwnFunction) -> None:
+        site = self._site
+        call = [allow("Call", ["lambda:InvokeFunction"], api.alias.arn)]
+        caller, policy = role(site, "canary", trust("scheduler.amazonaws.com", site), call, under(self), "api")
+        aws.scheduler.Schedule(
+            site.name("canary"),
+            name=site.name("canary"),
+            description="A reading a minute, of nothing but itself",
+            schedule_expression="rate(1 minute)",
+            flexible_time_window=aws.scheduler.ScheduleFlexibleTimeWindowArgs(mode="OFF"),
+            target=aws.scheduler.ScheduleTargetArgs(
+                arn=api.alias.arn,
+                role_arn=caller.arn,
+                input=canary_event(),
+                retry_policy=aws.scheduler.ScheduleTargetRetryPolicyArgs(
+                    maximum_retry_attempts=0, maximum_event_age_in_seconds=MINUTE_S
+                ),
+            ),
+            opts=under(self, depends_on=[policy]),
+        )
 
     def _alarm(self, alarm: Alarm, told: Sequence[pulumi.Output[str]]) -> aws.cloudwatch.MetricAlarm:
         percentile = alarm.statistic.startswith("p")

@@ -149,9 +149,9 @@ def _objects(function: FunctionSpec, lake: Lake) -> Iterator[Statement]:
 
 
 def _keys(function: FunctionSpec, about: Surroundings) -> Iterator[Statement]:
-    """The keys only by way of the services that use them."""
+    """The keys only by way of the services that use them; Lambda itself reads a function's environment by its role."""
     region = about.site.region
-    by = [f"{service}.{region}.amazonaws.com" for service in ("dynamodb", "s3", "secretsmanager")]
+    by = [f"{service}.{region}.amazonaws.com" for service in ("dynamodb", "lambda", "s3", "secretsmanager")]
     yield allow(
         "DataKey", ["kms:Decrypt", "kms:GenerateDataKey"], about.state.key.arn, StringEquals={"kms:ViaService": by}
     )
@@ -175,7 +175,7 @@ def _others(function: FunctionSpec, about: Surroundings) -> Iterator[Statement]:
 
 def authorizer_rights(site: Site, state: State, logs: pulumi.Output[str]) -> list[Statement]:
     """The authorizer looks up digests of keys, and does nothing else."""
-    via = {"kms:ViaService": f"dynamodb.{site.region}.amazonaws.com"}
+    via = {"kms:ViaService": [f"{service}.{site.region}.amazonaws.com" for service in ("dynamodb", "lambda")]}
     return [
         *basics(logs),
         allow("ReadKeys", ["dynamodb:GetItem"], state.tables[API_KEYS].arn),

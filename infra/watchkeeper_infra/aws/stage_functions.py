@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from watchkeeper.topology import Every, Topic
-    from watchkeeper_infra.aws.iam import Statement
     from watchkeeper_infra.aws.network import Network
     from watchkeeper_infra.aws.rights import Surroundings
     from watchkeeper_infra.aws_config import AwsConfig
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from watchkeeper_infra.functions import FunctionSpec
 
 MINUTE_S, HOUR_S = 60, 3600
-CUTTER = "budget_cutoff"
 
 
 class StageFunctions(pulumi.ComponentResource):
@@ -45,7 +43,7 @@ class StageFunctions(pulumi.ComponentResource):
         self.layers = {name: self._layer(name, bundles[name]) for name in LAYERS}
         self.mappings: dict[tuple[str, str], aws.lambda_.EventSourceMapping] = {}
         self.functions: dict[str, OwnFunction] = {}
-        for function in _order():
+        for function in consumers_first(FUNCTIONS.values()):
             self.functions[function.name] = self._function(function)
             for topic in function.topics:
                 self.mappings[function.name, topic.name] = self._mapping(function, topic)
@@ -66,7 +64,7 @@ class StageFunctions(pulumi.ComponentResource):
                 function.memory_mb,
                 function.timeout_s,
                 self._environment(function),
-                lambda logs: [*rights_of(function, self._about, logs), *self._cutting(function)],
+                lambda logs: rights_of(function, self._about, logs),
                 self._network,
             ),
             self._about.state.key,
@@ -120,20 +118,7 @@ class StageFunctions(pulumi.ComponentResource):
             }
         if "meter" in function.uses:
             told["WATCHKEEPER_BUDGET"] = f"{config.budget:g}"
-        if function.name == CUTTER:
-            uuids = {f"{stage}.{topic}": mapping.uuid for (stage, topic), mapping in self._cuttable().items()}
-            told["WATCHKEEPER_MAPPINGS"] = pulumi.Output.json_dumps(uuids)
         return told
-
-    def _cuttable(self) -> dict[tuple[str, str], aws.lambda_.EventSourceMapping]:
-        """The mappings that a cutoff may disable (all waits in the stream): not those by which people are told."""
-        return {key: made for key, made in self.mappings.items() if "receivers" not in FUNCTIONS[key[0]].uses}
-
-    def _cutting(self, function: FunctionSpec) -> list[Statement]:
-        if function.name != CUTTER:
-            return []
-        actions = ["lambda:GetEventSourceMapping", "lambda:UpdateEventSourceMapping"]
-        return [allow("CutOff", actions, [mapping.arn for mapping in self._cuttable().values()])]
 
     def _mapping(self, function: FunctionSpec, topic: Topic) -> aws.lambda_.EventSourceMapping:
         site, config, about = self._site, self._site.config, self._about
@@ -164,7 +149,7 @@ class StageFunctions(pulumi.ComponentResource):
                 )
             ),
             tags=site.tags(function.name),
-            # A cutoff disables it, and `pulumi up` must not undo that.
+            # Who disables it, so that a stage waits, does not want `pulumi up` to undo that.
             opts=under(self, depends_on=[made.alias], ignore_changes=["enabled"]),
         )
 
@@ -230,9 +215,3 @@ def model_url(config: AwsConfig, region: str) -> str:
     if config.model == "bedrock":
         return f"https://bedrock-runtime.{region}.amazonaws.com/openai/v1"
     return config.model_url or "https://api.openai.com/v1"
-
-
-def _order() -> list[FunctionSpec]:
-    """Consumers before producers; who may disable the others' mappings comes last, since it must know them."""
-    order = consumers_first(FUNCTIONS.values())
-    return sorted(order, key=lambda function: function.name == CUTTER)

@@ -111,7 +111,6 @@ def _secrets(site: Site) -> dict[str, dict[str, str]]:
         "receivers": {
             "receivers": ",".join(config.receivers),
             "webhook_secret": config.webhook_secret,
-            "heartbeat_url": config.heartbeat_url,
         },
         "model": {"model_key": config.model_key},
     }

@@ -1,0 +1,144 @@
+"""Who may do what: roles, documents, devices, secrets, and who reaches in."""
+
+import re
+
+from tests.infra.graph import last, listed, secrets
+from watchkeeper.pipeline import PIPELINE
+from watchkeeper.topology import CUTOFFS, DEAD_LETTER, Http
+from watchkeeper_infra.functions import FUNCTIONS
+from watchkeeper_infra.words import WILDCARDS
+
+MOST = 10_240  # characters of a role's policies
+
+
+def a_role_of_its_own(graph):
+    functions = graph.of("lambda:Function")
+    roles = [function["role"] for function in functions]
+    faults = [f"{f} shares its role" for f in functions if roles.count(f["role"]) > 1]
+    others = {r["target"]["roleArn"] for r in graph.of("Schedule")} | {
+        part["roleArn"] for r in graph.of("TopicRule") for part in r["errorAction"].values()
+    }
+    faults += [f"{f} shares its role with no function" for f in functions if f["role"] in others]
+    names = {last(role) for role in roles}
+    return faults + [f"{name} has no rights of its own" for name in names if not graph.statements(name)]
+
+
+def one_service_takes_a_role(graph):
+    return [
+        f"{role}: who may take it?"
+        for role in graph.of("iam:Role")
+        for statement in role.json("assumeRolePolicy")["Statement"]
+        if set(statement["Principal"]) != {"Service"} or not isinstance(statement["Principal"]["Service"], str)
+    ]
+
+
+def wildcards_have_a_reason(graph):
+    faults = []
+    for policy in graph.of("RolePolicy"):
+        for statement in policy.json("policy")["Statement"]:
+            sid, resources = statement.get("Sid"), listed(statement["Resource"])
+            broad = [r for r in resources if r == "*" or re.fullmatch(r"arn:aws:\w+:[^:]*:[^:]*:\*", r)]
+            if broad and sid not in WILDCARDS:
+                faults.append(f"{policy} {sid}: may touch everything")
+            faults += [f"{policy} {sid}: may do {action}" for action in listed(statement["Action"]) if "*" in action]
+    return faults
+
+
+def policies_are_within_their_limit(graph):
+    faults = []
+    for role in graph.of("iam:Role"):
+        policies = [policy["policy"] for policy in graph.of("RolePolicy") if policy["role"] == role["name"]]
+        length = sum(len(re.sub(r"\s", "", policy)) for policy in policies)
+        if length > MOST:
+            faults.append(f"{role}: {length} characters of policies, and IAM takes {MOST:,}")
+    return faults
+
+
+def a_function_may_do_what_its_row_says_and_no_more(graph):
+    prefix = graph.prefix
+    faults = []
+    for name, function in FUNCTIONS.items():
+        stage = function.stage
+        rows = [stage] if name != "api" else [s for s in PIPELINE if any(isinstance(t, Http) for t in s.on)]
+        may = graph.may(f"{prefix}{name}")
+        emits = {topic.name for row in rows for topic in row.emits} | {DEAD_LETTER.name}
+        writes = {table.name for row in rows for table in row.writes} | ({"connections"} if name == "api" else set())
+        reads = {table.name for row in rows for table in row.reads} | {CUTOFFS.name}
+        meter = {"meter"} if any("meter" in row.uses for row in rows) else set()
+        wanted = {
+            "kafka-cluster:WriteData": emits,
+            "kafka-cluster:ReadData": {topic.name for topic in stage.topics},
+            "kafka-cluster:AlterGroup": {f"{name}.{topic.name}" for topic in stage.topics},
+            "dynamodb:PutItem": writes,
+            "dynamodb:UpdateItem": writes | {"meter"},
+            "dynamodb:Query": writes | reads | meter,
+            "sns:Publish": {f"alerts-{s}" for s in ("info", "warning", "critical", "emergency")}
+            if "receivers" in stage.uses
+            else set(),
+        }
+        for action, names in wanted.items():
+            found = {last(arn).removeprefix(prefix) for arn in may.get(action, ())}
+            if found != names:
+                faults.append(f"{name}: {action} on {sorted(found ^ names)}")
+        states = {
+            last(arn.partition("/state/")[2].rpartition("/")[0]) for arn in may["s3:PutObject"] if "/state/" in arn
+        }
+        if states != ({name} if stage.state else set()):
+            faults.append(f"{name}: writes the states of {sorted(states)}")
+    return faults
+
+
+def only_who_publishes_may_replace_what_is_published(graph):
+    publishers = {"bundles": {"api", "budget_cutoff"}, "models": {"retrain"}, "segments": {"store", "api"}}
+    found = {folder: set() for folder in publishers}
+    for name in FUNCTIONS:
+        for arn in graph.may(f"{graph.prefix}{name}").get("s3:PutObject", ()):
+            folder = arn.split("/")[1]
+            if folder in found:
+                found[folder].add(name)
+    return [f"{folder}: {names}" for folder, names in found.items() if names != publishers[folder]]
+
+
+def a_device_speaks_for_itself_only(graph):
+    faults = []
+    policies = {r.name.removeprefix(graph.prefix): r for r in graph.of("iot:Policy")}
+    for statement in policies["device"].json("policy")["Statement"]:
+        faults += [
+            f"a device may {statement['Action']} {resource}"
+            for resource in listed(statement["Resource"])
+            if "${iot:Connection.Thing.ThingName}" not in resource or "*" in resource
+        ]
+    for template in graph.of("ProvisioningTemplate"):
+        override = template.json("templateBody")["Resources"]["thing"].get("OverrideSettings", {})
+        if set(override.values()) != {"FAIL"}:
+            faults.append(f"{template}: a name that is taken can be registered again")
+    for rule in graph.of("TopicRule"):
+        if "s3" not in rule.get("errorAction", {}):
+            faults.append(f"{rule} forgets what it cannot hand on")
+        for action in rule["kafkas"]:
+            if action["topic"] != "device-telemetry" or action["key"] != "${clientid()}":
+                faults.append(f"{rule} mixes up devices")
+    return faults
+
+
+def secrets_are_marked(graph):
+    marked = [str(value) for r in graph.made["resources"] for value in secrets(r.get("object", {}))]
+    everything = str([r.inputs for r in graph.resources if r.kind != "SecretVersion"])
+    faults = [f"{s} is not marked" for s in graph.made["secret_values"] if not any(s in value for value in marked)]
+    faults += [f"{s} is in plain text" for s in graph.made["secret_values"] if s in everything]
+    versions = [r for r in graph.made["resources"] if r["type"].endswith(":SecretVersion")]
+    return faults + [
+        f"{v['name']} is in plain text" for v in versions if not list(secrets(v["object"]["secretString"]))
+    ]
+
+
+def nobody_reaches_in_from_outside(graph):
+    faults = [
+        f"{r} lets the world in" for r in graph.of("SecurityGroupIngressRule") if not r.get("referencedSecurityGroupId")
+    ]
+    faults += [f"{g} has rules of its own" for g in graph.of("SecurityGroup") if g.get("ingress") or g.get("egress")]
+    faults += [f"{s} gives out public addresses" for s in graph.of("Subnet") if s.get("mapPublicIpOnLaunch")]
+    private = {f"{r.name}-" for r in graph.of("Subnet") if "private" in r.name}
+    inside = [s for f in graph.of("lambda:Function") for s in f.get("vpcConfig", {}).get("subnetIds", [])]
+    inside += graph.one("msk:Cluster")["brokerNodeGroupInfo"]["clientSubnets"]
+    return faults + [f"{s} is no private subnet" for s in inside if not any(s.startswith(name) for name in private)]

@@ -1,0 +1,191 @@
+"""Each check of the graph finds a fault that is planted."""
+
+import copy
+import json
+
+import pytest
+
+from tests.infra.checks import CHECKS
+from tests.infra.graph import Graph
+
+
+def fits(made, kind, ending):
+    return made.get("custom") and made["type"].endswith((f":{kind}", f"/{kind}")) and made["name"].endswith(ending)
+
+
+def change(kind, ending, /, **inputs):
+    """Other inputs of one resource; None takes one away."""
+
+    def plant(made):
+        found = [r for r in made["resources"] if fits(r, kind, ending)]
+        for key, value in inputs.items():
+            if value is None:
+                found[0]["object"].pop(key)
+            else:
+                found[0]["object"][key] = value
+
+    return plant
+
+
+def drop(kind, name):
+    """One resource is not there."""
+
+    def plant(made):
+        found = next(r for r in made["resources"] if fits(r, kind, name))
+        made["resources"].remove(found)
+
+    return plant
+
+
+def register(name, **registration):
+    """One resource was registered in another way."""
+
+    def plant(made):
+        next(r for r in made["resources"] if f"::{r['name']}" in r["urn"] and r["urn"].endswith(name)).update(
+            registration
+        )
+
+    return plant
+
+
+def allowing(role, action, resource, sid="Planted"):
+    """A role has one right more."""
+
+    def plant(made):
+        policy = next(
+            r for r in made["resources"] if r["type"].endswith("RolePolicy") and r["name"].endswith(f"-{role}")
+        )
+        document = json.loads(policy["object"]["policy"])
+        document["Statement"].append({"Sid": sid, "Effect": "Allow", "Action": [action], "Resource": resource})
+        policy["object"]["policy"] = json.dumps(document)
+
+    return plant
+
+
+ROLE = "arn:aws:iam::123456789012:role/watchkeeper-aws-dev"
+DOCUMENT = {"Version": "2012-10-17", "Statement": []}
+TAKES_OVER = json.dumps({"Resources": {"thing": {"OverrideSettings": {"ThingTypeName": "REPLACE"}}}})
+MAPPING = "clean-iot-data-ingestion"
+FAULTS = [
+    ("a_role_of_its_own", change("Function", "-clean", role=f"{ROLE}-store")),
+    ("a_role_of_its_own", drop("RolePolicy", "-clean")),
+    (
+        "one_service_takes_a_role",
+        change("Role", "-clean", assumeRolePolicy='{"Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}}]}'),
+    ),
+    (
+        "everything_stored_is_encrypted_by_a_key_of_ours",
+        change("Table", "-alerts", serverSideEncryption={"enabled": True}),
+    ),
+    ("everything_stored_is_encrypted_by_a_key_of_ours", drop("BucketServerSideEncryptionConfiguration", "-lake")),
+    ("everything_stored_is_encrypted_by_a_key_of_ours", change("LogGroup", "-store", kmsKeyId=None)),
+    ("everything_stored_is_encrypted_by_a_key_of_ours", change("Topic", "alerts-info", kmsMasterKeyId="alias/aws/sns")),
+    ("everything_stored_is_encrypted_by_a_key_of_ours", change("Cluster", "-stream", encryptionInfo={})),
+    ("every_log_ends", change("LogGroup", "-clean", retentionInDays=None)),
+    ("every_log_ends", drop("LogGroup", "-clean")),
+    ("triggers_are_those_of_the_table", drop("EventSourceMapping", MAPPING)),
+    ("triggers_are_those_of_the_table", change("EventSourceMapping", MAPPING, topics=["device-telemetry"])),
+    ("triggers_are_those_of_the_table", drop("Schedule", "-notify-timer")),
+    ("triggers_are_those_of_the_table", change("Schedule", "-retrain-timer", scheduleExpression="rate(1 minute)")),
+    ("every_endpoint_of_the_application_has_a_route", drop("Route", "ANY /ingest/{proxy+}")),
+    ("every_endpoint_of_the_application_has_a_route", change("Route", "/api/{proxy+}", authorizationType="NONE")),
+    ("every_endpoint_of_the_application_has_a_route", change("Stage", "-http", defaultRouteSettings={})),
+    ("topics_are_those_of_the_pipeline", drop("topic:Topic", "-dead-letter")),
+    ("topics_are_those_of_the_pipeline", change("topic:Topic", "-rule-check-output", partitionCount=3)),
+    ("topics_are_those_of_the_pipeline", change("topic:Topic", "-rule-check-output", replicationFactor=1)),
+    ("topics_are_those_of_the_pipeline", change("topic:Topic", "-dead-letter", configs='{"retention.ms": "1"}')),
+    ("tables_are_those_of_the_pipeline", drop("Table", "-episodes")),
+    ("tables_are_those_of_the_pipeline", change("Table", "-episodes", pointInTimeRecovery={"enabled": False})),
+    ("tables_are_those_of_the_pipeline", change("Table", "-episodes", ttl=None)),
+    ("no_name_comes_twice", change("Table", "-episodes", name="watchkeeper-aws-dev-alerts")),
+    ("wildcards_have_a_reason", allowing("clean", "s3:GetObject", "*")),
+    ("wildcards_have_a_reason", allowing("clean", "s3:*", "arn:aws:s3:::x")),
+    (
+        "a_function_may_do_what_its_row_says_and_no_more",
+        allowing("store", "dynamodb:PutItem", "arn:aws:dynamodb:eu-central-1:1:table/watchkeeper-aws-dev-alerts"),
+    ),
+    (
+        "a_function_may_do_what_its_row_says_and_no_more",
+        allowing("store", "kafka-cluster:WriteData", "arn:aws:kafka:eu-central-1:1:topic/c/u/dashboard-alerts"),
+    ),
+    (
+        "a_function_may_do_what_its_row_says_and_no_more",
+        allowing("store", "s3:PutObject", "arn:aws:s3:::x/state/clean/*"),
+    ),
+    ("only_who_publishes_may_replace_what_is_published", allowing("store", "s3:PutObject", "arn:aws:s3:::x/models/*")),
+    ("what_holds_data_is_protected", register("Table::watchkeeper-aws-dev-alerts", protect=False)),
+    ("buckets_are_private", drop("BucketPublicAccessBlock", "-lake")),
+    ("buckets_are_private", change("BucketPublicAccessBlock", "-lake", blockPublicAcls=False)),
+    ("buckets_are_private", change("BucketPolicy", "-lake", policy=json.dumps(DOCUMENT))),
+    ("buckets_are_private", drop("BucketLifecycleConfiguration", "-code")),
+    ("everything_is_tagged", change("Function", "-clean", tags={"project": "watchkeeper", "stage": "x"})),
+    ("mappings_are_as_the_platform_wants_them", change("EventSourceMapping", MAPPING, provisionedPollerConfig={})),
+    ("mappings_are_as_the_platform_wants_them", change("EventSourceMapping", MAPPING, functionResponseTypes=[])),
+    ("mappings_are_as_the_platform_wants_them", change("EventSourceMapping", MAPPING, maximumRetryAttempts=-1)),
+    ("mappings_are_as_the_platform_wants_them", change("EventSourceMapping", MAPPING, maximumRecordAgeInSeconds=10**7)),
+    ("mappings_are_as_the_platform_wants_them", change("EventSourceMapping", MAPPING, destinationConfig={})),
+    (
+        "mappings_are_as_the_platform_wants_them",
+        change(
+            "EventSourceMapping",
+            MAPPING,
+            amazonManagedKafkaEventSourceConfig={"consumerGroupId": "clean.batch-data-ingestion"},
+        ),
+    ),
+    ("mappings_are_as_the_platform_wants_them", register(f"Mapping::watchkeeper-aws-dev-{MAPPING}", ignoreChanges=[])),
+    ("callers_call_the_alias", change("EventSourceMapping", MAPPING, functionName="arn:aws:lambda:x:1:function:clean")),
+    ("callers_call_the_alias", change("Permission", "-files", qualifier=None)),
+    ("functions_are_built_for_their_machine", change("Function", "-clean", architectures=["x86_64"])),
+    ("functions_are_built_for_their_machine", change("Function", "-clean", publish=False)),
+    ("consumers_are_upgraded_before_producers", register("Alias::watchkeeper-aws-dev-clean", dependencies=[])),
+    (
+        "a_device_speaks_for_itself_only",
+        change(
+            "Policy",
+            "-device",
+            policy=json.dumps(
+                {"Statement": [{"Action": "iot:Publish", "Resource": "arn:aws:iot:x:1:topic/devices/*"}]}
+            ),
+        ),
+    ),
+    ("a_device_speaks_for_itself_only", change("TopicRule", "-telemetry", errorAction={})),
+    ("secrets_are_marked", change("SecretVersion", "-kafka", secretString='{"password": "x"}')),
+    ("people_hear_of_what_is_wrong", drop("MetricAlarm", "-clean-errors")),
+    ("people_hear_of_what_is_wrong", drop("MetricAlarm", "-clean-iot-data-ingestion-lag")),
+    ("people_hear_of_what_is_wrong", drop("MetricAlarm", "-hub-failures")),
+    ("people_hear_of_what_is_wrong", change("MetricAlarm", "-clean-errors", alarmActions=[])),
+    ("people_hear_of_what_is_wrong", change("MetricAlarm", "-canary-silent", treatMissingData="notBreaching")),
+    ("two_budgets_stand_behind_the_meter", drop("TopicSubscription", "-cutoff")),
+    (
+        "nobody_reaches_in_from_outside",
+        change("SecurityGroupIngressRule", "-9098", referencedSecurityGroupId=None, cidrIpv4="0.0.0.0/0"),
+    ),
+    ("texts_are_ones_that_the_cloud_takes", change("SecurityGroup", "-devices", description="the hub's way")),
+    ("texts_are_ones_that_the_cloud_takes", change("UserPoolDomain", "-people", domain="watchkeeper-aws-dev")),
+    ("texts_are_ones_that_the_cloud_takes", change("Function", "-clean", name="x" * 65)),
+    ("policies_are_within_their_limit", allowing("clean", "s3:GetObject", ["arn:aws:s3:::bucket/x" * 10] * 60)),
+    ("a_device_speaks_for_itself_only", change("ProvisioningTemplate", "-device", templateBody=TAKES_OVER)),
+    ("nobody_reaches_in_from_outside", change("Subnet", "-private-0", mapPublicIpOnLaunch=True)),
+    ("everything_belongs_to_a_component", register("Table::watchkeeper-aws-dev-alerts", urn="urn::t::watchkeeper-x")),
+]
+
+
+@pytest.mark.parametrize(("check", "plant"), FAULTS, ids=[f"{n}-{check}" for n, (check, _) in enumerate(FAULTS)])
+def test_a_planted_fault_is_found(graphs, check, plant):
+    small = graphs["small"].made
+    made = small | {"resources": copy.deepcopy(small["resources"])}
+    plant(made)
+    assert CHECKS[check](Graph(made)) != []
+
+
+def test_a_budget_that_is_missing_and_a_secret_in_plain_text_are_found(graphs):
+    large = graphs["large"].made
+    made = large | {"resources": copy.deepcopy(large["resources"])}
+    drop("Budget", "-budget-actual")(made)
+    assert CHECKS["two_budgets_stand_behind_the_meter"](Graph(made))
+    change("Function", "-notify", description="sk-very-secret")(made)
+    assert CHECKS["secrets_are_marked"](Graph(made)) == ["sk-very-secret is in plain text"]
+
+
+def test_every_check_finds_something():
+    assert {check for check, _ in FAULTS} == set(CHECKS)
