@@ -1,11 +1,20 @@
-"""The files of a knowledge base, from a folder."""
+"""A knowledge base from its folder: its files, and putting it in force when many start at once."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from watchkeeper.errors import ConfigError
+from watchkeeper.bundles import publish_at_start
+from watchkeeper.errors import ConfigError, Conflict
 from watchkeeper.knowledge.bundle import FOLDERS
+
+if TYPE_CHECKING:
+    from watchkeeper.bundles import InForce
+    from watchkeeper.knowledge.bundle import Bundle
+    from watchkeeper.ports import Blobs
+
+TRIES = 10
 
 
 def read_files(root: Path) -> dict[str, str]:
@@ -23,3 +32,16 @@ def read_files(root: Path) -> dict[str, str]:
         except OSError as error:
             raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     return files
+
+
+def publish_in_company(blobs: Blobs, bundle: Bundle, folder: str, *, now: int) -> InForce:
+    """As `publish_at_start`, where others start at the same moment, with the same folder most likely: it looks again.
+
+    Conflict: they would not let it.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return publish_at_start(blobs, bundle, folder, now=now)
+        except Conflict:
+            continue
+    return publish_at_start(blobs, bundle, folder, now=now)

@@ -58,7 +58,7 @@ class Authorizer:
 @functools.cache
 def _opened() -> tuple[Settings, Any]:
     settings = read_settings()
-    return settings, client("dynamodb", region=settings.region, endpoint=settings.endpoint)
+    return settings, client("dynamodb", region=settings.region, endpoint=settings.endpoint, tries=settings.aws_tries)
 
 
 def _header(event: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from watchkeeper.bundles import bundle_in_force, publish_at_start, stored_bundle
+from watchkeeper.bundles import bundle_in_force, stored_bundle
 from watchkeeper.cost.budget import Budget
 from watchkeeper.errors import ConfigError
 from watchkeeper.knowledge.bundle import Bundle
@@ -19,7 +19,7 @@ from watchkeeper.run import Runner
 from watchkeeper_adapters.claim_check import ClaimChecked
 from watchkeeper_adapters.kafka.connection import Connection
 from watchkeeper_adapters.kafka.stream import KafkaStream
-from watchkeeper_adapters.knowledge_files import read_files
+from watchkeeper_adapters.knowledge_files import publish_in_company, read_files
 from watchkeeper_aws.blobs import S3Blobs
 from watchkeeper_aws.meter import DynamoMeter
 from watchkeeper_aws.names import CONNECTIONS
@@ -89,7 +89,7 @@ class Container:
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 has no types
         """A client of a service of AWS; asked again, the same."""
-        return _client(service, self.settings.region, self.settings.endpoint)
+        return _client(service, self.settings.region, self.settings.endpoint, self.settings.aws_tries)
 
     def runner(self, stage: str, topic: Topic | None) -> Runner:
         """Who runs a stage for a topic; it keeps its states from one invocation to the next."""
@@ -106,7 +106,7 @@ class Container:
     def publish_knowledge(self) -> str:
         """Put the deployed knowledge base in force, unless it has not changed since it was; answers what is."""
         bundle = Bundle.from_files(read_files(self.knowledge_folder()))
-        return publish_at_start(self.ports.blobs, bundle, "deployed", now=self.clock()).version
+        return publish_in_company(self.ports.blobs, bundle, "deployed", now=self.clock()).version
 
     def _bundle(self, blobs: Blobs) -> Bundle:
         version = bundle_in_force(blobs).version or self.publish_knowledge()
@@ -168,5 +168,5 @@ def container() -> Container:
 
 
 @functools.cache
-def _client(service: str, region: str, endpoint: str) -> Any:  # noqa: ANN401 - boto3 has no types
-    return client(service, region=region, endpoint=endpoint)
+def _client(service: str, region: str, endpoint: str, tries: int) -> Any:  # noqa: ANN401 - boto3 has no types
+    return client(service, region=region, endpoint=endpoint, tries=tries)

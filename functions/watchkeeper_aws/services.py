@@ -32,16 +32,16 @@ HOPELESS = frozenset(
 CONNECT_S, READ_S, TRIES = 2.0, 5.0, 4
 
 
-def client(service: str, *, region: str, endpoint: str = "", pool: int = 32) -> Any:  # noqa: ANN401 - boto3 has no types
+def client(service: str, *, region: str, endpoint: str = "", tries: int = TRIES) -> Any:  # noqa: ANN401 - boto3 has no types
     """A client of a service. `endpoint`: where it is not AWS itself.
 
-    Each try has `CONNECT_S` and `READ_S` seconds, and there are `TRIES` of them, with growing pauses in between.
+    Each of the `tries` has `CONNECT_S` and `READ_S` seconds, with growing pauses in between.
     """
     config = Config(
         connect_timeout=CONNECT_S,
         read_timeout=READ_S,
-        retries={"mode": "standard", "total_max_attempts": TRIES},
-        max_pool_connections=pool,
+        retries={"mode": "standard", "total_max_attempts": tries},
+        max_pool_connections=32,
         tcp_keepalive=True,
         s3={"addressing_style": "path"} if endpoint else {},
     )

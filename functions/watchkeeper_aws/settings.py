@@ -39,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     budget: float = 0.0  # US dollars a month; 0: none
     knowledge_base: str = "knowledge_base"  # folder in the bundle, published where nothing is in force yet
     reserve_ms: int = 8000  # what is not begun with less time left than this
+    aws_tries: int = 4  # of each request to AWS, with growing pauses in between
     region: str = ""
     endpoint: str = ""  # where AWS is emulated
 

@@ -12,15 +12,15 @@ from watchkeeper_aws.tables import DynamoTables
 
 
 class TestDynamoTables(TablesSuite):
-    @pytest.fixture(params=[{}, {"devices": 3600.0}], ids=["for ever", "with an end"])
-    def tables(self, request, aws):
-        return DynamoTables(emulated(aws, "dynamodb"), new_tables(aws), request.param)
+    @pytest.fixture
+    def tables(self, aws):
+        return DynamoTables(emulated(aws, "dynamodb"), new_tables(aws), {"devices": 3600.0})
 
 
 class TestS3Blobs(BlobsSuite):
-    @pytest.fixture(params=["", "some/where/"], ids=["bucket", "prefix"])
-    def blobs(self, request, aws):
-        return S3Blobs(emulated(aws, "s3"), new_bucket(aws), request.param)
+    @pytest.fixture
+    def blobs(self, aws):
+        return S3Blobs(emulated(aws, "s3"), new_bucket(aws), "some/where/")
 
 
 class TestDynamoMeter(MeterSuite):

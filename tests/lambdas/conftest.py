@@ -65,6 +65,7 @@ def stack(aws_server, kafka_server):
         "WATCHKEEPER_TABLE_PREFIX": new_tables(aws_server),
         "WATCHKEEPER_SHARDS": str(SHARDS),
         "WATCHKEEPER_PARTITIONS": str(PARTITIONS),
+        "WATCHKEEPER_AWS_TRIES": "2",
         "WATCHKEEPER_KNOWLEDGE_BASE": str(KNOWLEDGE_BASE),
     }
     with interfering(aws_server.address) as between:

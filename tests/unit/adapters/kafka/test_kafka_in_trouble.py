@@ -49,7 +49,6 @@ def test_while_nobody_answers_everything_is_unavailable_in_time():
         lambda: stream.append(TOPIC, [Message(0, b"")]),
         lambda: stream.read(TOPIC, 0, -1, 10),
         lambda: stream.commit("clean", TOPIC, 0, 7),
-        lambda: stream.committed("clean", TOPIC, 0),
         lambda: KafkaStream(Connection(brokers="127.0.0.1:9", timeout_s=PATIENCE_S)).partitions(TOPIC),
     ):
         began = time.monotonic()
