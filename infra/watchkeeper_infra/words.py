@@ -14,6 +14,7 @@ RUNTIME_TABLES = {
 }
 """Tables of the runtime, beside those that the pipeline's table names."""
 
+LAYOUT = "stack/layout.json"  # how devices are divided, for ever
 INBOX, RULE_ERRORS, OVERSIZED, GIVEN_UP = "inbox/", "rule-errors/", "dead-letters/", "aws/lambda/"
 """Beginnings of keys in the bucket: files for ingest, what the IoT rule could not hand on, dead letters too large for a
 message, and batches that were given up (Lambda chooses that name)."""

@@ -61,6 +61,19 @@ def what_holds_data_is_protected(graph):
     return [f"{resource} may be deleted by mistake" for resource in kept if not resource.made.get("protect")]
 
 
+def how_devices_are_divided_cannot_be_changed_by_mistake(graph):
+    layout = [r for r in graph.of("BucketObject") if r["key"] == "stack/layout.json"]
+    config = graph.made["config"]
+    held = {"shards": config.shards, "partitions": config.partitions}
+    faults = [] if [r.json("content") for r in layout] == [held] else ["it is written down nowhere"]
+    divided = [(r, "partitionCount") for r in graph.of("msk:Topic")] + [(r, "content") for r in layout]
+    return faults + [
+        f"{r}: another {key} would be taken"
+        for r, key in divided
+        if key not in r.made.get("replaceOnChanges", []) or bool(r.made.get("protect")) != config.protect
+    ]
+
+
 def buckets_are_private(graph):
     faults = []
     for bucket in graph.of("s3:Bucket"):

@@ -72,6 +72,13 @@ PLANTS = [
             DOCUMENT % ("s3:GetObjects", "*"),
         ),
         (
+            "policy-of-a-bucket",
+            "aws:s3/bucketPolicy:BucketPolicy",
+            "lake",
+            ["policy"],
+            DOCUMENT % ("s3:PutObjects", "arn:aws:s3:::bucket/*"),
+        ),
+        (
             "policy-resource",
             "aws:iam/rolePolicy:RolePolicy",
             "clean",

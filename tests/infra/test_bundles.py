@@ -1,5 +1,6 @@
 """What the functions carry: from the lock file, the same bytes each time, within limits, without tests and caches."""
 
+import ast
 import io
 import os
 import shutil
@@ -165,6 +166,34 @@ def test_what_the_functions_import_is_not_stripped():
     inside = [file.relative_to(place) for file in loaded if file.is_relative_to(place)]
     assert len(inside) > 300
     assert [file for file in inside if not is_needed(file)] == []
+
+
+def test_whatever_our_code_imports_is_in_a_layer_or_in_the_runtime(built):
+    """Also what is imported only where it is used: Lambda would find out when an alert is to be sent."""
+    carried = {name: {module_of(file) for file in names_in(built[name].path)} for name in LAYERS}
+    everywhere = set.union(*carried.values()) | set(sys.stdlib_module_names) | {"boto3", "botocore"}
+    imported = {}
+    with zipfile.ZipFile(built[CODE].path) as archive:
+        for name in archive.namelist():
+            if name.endswith(".py"):
+                for module in imports_of(archive.read(name)):
+                    imported.setdefault(module, name)
+    ours = {name.split("/")[0] for name in names_in(built[CODE].path)}
+    assert {module: name for module, name in imported.items() if module not in everywhere | ours} == {}
+    assert {"httpx", "confluent_kafka", "aws_lambda_powertools"} <= carried["stream"]
+
+
+def module_of(file):
+    """The module at the top that a file of a layer belongs to: `python/six.py`, `python/numpy/…`."""
+    return file.split("/")[1].partition(".")[0]
+
+
+def imports_of(source):
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
 
 
 def test_bundles_that_are_built_are_found(built):

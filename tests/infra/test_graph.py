@@ -1,9 +1,11 @@
 """The whole program, run over gRPC: what must hold of every stack holds, and each check finds a planted fault."""
 
 import json
+import re
 
 import pytest
 
+from tests.docs.pages import ROOT
 from tests.infra.checks import CHECKS
 from tests.infra.scenarios import BUILT, PLANTS
 
@@ -49,7 +51,12 @@ def test_a_planted_wrong_input_is_found(answer, name, said):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("policy-action", "UNKNOWN_ACTION"), ("policy-resource", "RESOURCE_MISMATCH")]
+    ("name", "said"),
+    [
+        ("policy-action", "UNKNOWN_ACTION"),
+        ("policy-of-a-bucket", "UNKNOWN_ACTION"),
+        ("policy-resource", "RESOURCE_MISMATCH"),
+    ],
 )
 def test_a_planted_wrong_iam_document_is_found(answer, name, said):
     (found,) = answer["lint"][name]
@@ -94,6 +101,9 @@ def test_a_person_is_told_where_everything_is_and_how_to_try_it(graphs, name):
     assert outputs["iotEndpoint"] in outputs["tryCommands"]["publish"]
     assert outputs["apiUrl"] in outputs["tryCommands"]["post"]
     assert len(outputs["topics"]) == 9
+    assert ("userPool" in outputs) == (name != "large")
+    page = (ROOT / "docs" / "aws-infrastructure.md").read_text("utf-8")
+    assert set(re.findall(r"pulumi stack output (\w+)", page)) - set(outputs) <= {"userPool"}
     assert all(isinstance(command, str) for command in outputs["tryCommands"].values())
 
 

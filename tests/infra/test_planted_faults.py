@@ -114,6 +114,15 @@ FAULTS = [
     ),
     ("only_who_publishes_may_replace_what_is_published", allowing("store", "s3:PutObject", "arn:aws:s3:::x/models/*")),
     ("what_holds_data_is_protected", register("Table::watchkeeper-aws-dev-alerts", protect=False)),
+    ("how_devices_are_divided_cannot_be_changed_by_mistake", drop("BucketObject", "-layout")),
+    (
+        "how_devices_are_divided_cannot_be_changed_by_mistake",
+        change("BucketObject", "-layout", content='{"shards": 1}'),
+    ),
+    (
+        "how_devices_are_divided_cannot_be_changed_by_mistake",
+        register("Topic::watchkeeper-aws-dev-dead-letter", replaceOnChanges=[]),
+    ),
     ("buckets_are_private", drop("BucketPublicAccessBlock", "-lake")),
     ("buckets_are_private", change("BucketPublicAccessBlock", "-lake", blockPublicAcls=False)),
     ("buckets_are_private", change("BucketPolicy", "-lake", policy=json.dumps(DOCUMENT))),

@@ -160,5 +160,5 @@ class EventStream(pulumi.ComponentResource):
             partition_count=config.partitions if topic.sharded else 1,
             replication_factor=self.replicas,
             configs=json.dumps({"cleanup.policy": "delete", "retention.ms": str(hours * HOUR_MS)}),
-            opts=self._site.keeping(self),
+            opts=self._site.unchangeable(self, "partitionCount"),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -9,7 +10,7 @@ import pulumi_aws as aws
 
 from watchkeeper_infra.aws.iam import document, tls_only
 from watchkeeper_infra.aws.site import under
-from watchkeeper_infra.words import GIVEN_UP, INBOX, OVERSIZED, RULE_ERRORS
+from watchkeeper_infra.words import GIVEN_UP, INBOX, LAYOUT, OVERSIZED, RULE_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,7 @@ class Lake(pulumi.ComponentResource):
         self.code = self._bucket("code")
         self._lifecycle(self.bucket, "lake", [*self._kept(), self._warm()])
         self._lifecycle(self.code, "code", [])
+        self._layout()
         self.register_outputs({"bucket": self.bucket.bucket})
 
     def upload(self, name: str, bundle: BuiltBundle) -> aws.s3.BucketObject:
@@ -48,6 +50,19 @@ class Lake(pulumi.ComponentResource):
             source_hash=bundle.hexdigest,
             tags=self._site.tags(),
             opts=under(self, retain_on_delete=True),
+        )
+
+    def _layout(self) -> None:
+        """How devices are divided, written down once: `pulumi up` with other numbers fails, for this is protected."""
+        config = self._site.config
+        aws.s3.BucketObject(
+            self._site.name("layout"),
+            bucket=self.bucket.bucket,
+            key=LAYOUT,
+            content=json.dumps({"shards": config.shards, "partitions": config.partitions}),
+            content_type="application/json",
+            tags=self._site.tags(),
+            opts=self._site.unchangeable(self, "content"),
         )
 
     def _bucket(self, name: str) -> aws.s3.Bucket:

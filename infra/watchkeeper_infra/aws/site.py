@@ -42,6 +42,12 @@ class Site:
         """The ARN of something of this account and region."""
         return pulumi.Output.concat("arn:aws:", service, ":", self.region, ":", self.account, ":", what)
 
+    def unchangeable(self, parent: pulumi.Resource, *properties: str) -> pulumi.ResourceOptions:
+        """For what must stay as it was made: another value of these would replace it, and protection forbids that."""
+        return pulumi.ResourceOptions(
+            parent=parent, protect=self.config.protect, replace_on_changes=list(properties), delete_before_replace=True
+        )
+
     def keeping(self, parent: pulumi.Resource, **more: Any) -> pulumi.ResourceOptions:  # noqa: ANN401 - Pulumi's own
         """For what holds data: it is not deleted while `protect` is set."""
         return pulumi.ResourceOptions(parent=parent, protect=self.config.protect, **more)

@@ -64,6 +64,8 @@ def _say(site: Site, hub: DeviceHub, api: Api, dashboard: Dashboard, lake: Lake,
     pulumi.export("dashboardUrl", dashboard.url)
     pulumi.export("issuer", api.issuer)
     pulumi.export("audience", api.audience)
+    if api.pool is not None:
+        pulumi.export("userPool", api.pool.id)
     pulumi.export("topics", list(TOPICS))
     pulumi.export("kafkaBrokers", stream.brokers(site.config.kafka_login))
     pulumi.export("bucket", lake.bucket.bucket)

@@ -91,7 +91,7 @@ class State(pulumi.ComponentResource):
         owner = allow("Account", ["kms:*"], "*") | {
             "Principal": {"AWS": pulumi.Output.concat("arn:aws:iam::", site.account, ":root")}
         }
-        actions = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"]
+        actions = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*"]
         for_logs = allow("Logs", actions, "*", ArnLike=logs) | {
             "Principal": {"Service": f"logs.{site.region}.amazonaws.com"}
         }

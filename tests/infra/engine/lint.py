@@ -9,9 +9,17 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from parliament import analyze_policy_string
 
-POLICIES = {"aws:iam/rolePolicy:RolePolicy": "policy"}
+LINTED = (
+    "aws:ec2/vpcEndpoint:VpcEndpoint",
+    "aws:iam/rolePolicy:RolePolicy",
+    "aws:kms/key:Key",
+    "aws:s3/bucketPolicy:BucketPolicy",
+    "aws:sns/topicPolicy:TopicPolicy",
+)
+"""What has a document as its `policy`. Who may take a role, and what devices may, are tests of their own."""
 FINE = {
     "RESOURCE_STAR": "which statements may say `*` is a test of its own, with a reason for each",
+    "ArnLike requires a value of type Arn": "what is encrypted is named by an ARN, which parliament takes for any text",
     "lambda:SourceFunctionArn": "Lambda gives this key to whatever a function calls; parliament does not know it",
 }
 
@@ -20,9 +28,8 @@ def problems(resources):
     """What parliament says: `name: ISSUE detail`."""
     found = []
     for resource in resources:
-        key = POLICIES.get(resource["type"])
-        if key:
-            text = resource["object"][key]
+        text = resource["object"].get("policy") if resource["type"] in LINTED else None
+        if text:
             text = text["value"] if isinstance(text, dict) and SECRET in text else text
             said = [
                 f"{finding.issue} {json.dumps(finding.detail, default=str)}"

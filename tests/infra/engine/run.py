@@ -29,12 +29,13 @@ from pulumi.runtime import Settings, configure
 from pulumi.runtime.stack import run_in_stack
 
 PATIENCE_S = 60
+METHOD = "spawn" if sys.platform == "darwin" else "fork"  # what has been loaded is there at once, where that is safe
 
 
 def main(request_file, answer_file):
     """Run all scenarios and check their graphs, and those with faults planted in them."""
     asked = json.loads(Path(request_file).read_text())
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context(METHOD)
     _load(Path(asked["program"]))
     running = []
     for scenario in asked["scenarios"]:
