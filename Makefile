@@ -16,7 +16,7 @@ LOCK  := env -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv --no-c
          $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench schemas lock setup clean
+.PHONY: help demo test lint format bench bench-aws schemas lock setup clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ bench: $(STAMP) ## Measure what a reading costs in each stage, and how much a wh
 	$(BIN)/python benchmarks/stages.py
 	$(BIN)/python benchmarks/rules.py
 	$(BIN)/python benchmarks/sustained.py
+
+bench-aws: $(STAMP) $(EMULATED) ## Measure what a reading costs in the Lambda handlers, and in dollars (2 minutes)
+	$(BIN)/python benchmarks/aws.py --emulators
 
 schemas: $(STAMP) ## Write the JSON Schemas of every topic anew
 	$(BIN)/python -m watchkeeper.schemas
