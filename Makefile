@@ -20,7 +20,7 @@ LOCK  := env -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv --no-c
          $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench schemas lock bundles infra setup clean
+.PHONY: help demo test lint format bench bench-aws schemas lock bundles infra setup clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ format: $(STAMP) ## Format the code, and mend what can be mended without thought
 
 bench: $(STAMP) $(PEERS_STAMP) ## Measure speed, and render docs/performance.md (BENCH_ARGS=--quick: only see that it runs)
 	$(BIN)/python benchmarks/all.py --peers $(PEERS)/bin/python $(BENCH_ARGS)
+
+bench-aws: $(STAMP) $(EMULATED) ## Measure what a reading costs in the Lambda handlers, and in dollars (2 minutes)
+	$(BIN)/python benchmarks/aws.py --emulators
 
 schemas: $(STAMP) ## Write the JSON Schemas of every topic anew
 	$(BIN)/python -m watchkeeper.schemas

@@ -1,4 +1,4 @@
-"""Who a key belongs to: machines by HTTP (header X-API-Key), and whoever listens by WebSocket (`?token=`).
+"""Who is there: machines by HTTP (header X-API-Key), and whoever listens by WebSocket (`?token=`: a person's or a key).
 
 The table holds digests only: `pk` is the SHA-256 of a key in hexadecimal, `sk` is `-`, `name` and `tenant` are whose it
 is. Formats: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html and
@@ -18,6 +18,7 @@ from watchkeeper_aws.observing import Observer
 from watchkeeper_aws.services import client, waiting_for
 from watchkeeper_aws.settings import Settings, read_settings
 from watchkeeper_aws.tables import PARTITION, SORT
+from watchkeeper_aws.tokens import Verifier, client_of
 
 HEADER, QUERY = "x-api-key", "token"
 
@@ -39,8 +40,12 @@ class Authorizer:
             return {"isAuthorized": who is not None, "context": who or {}}
 
     def _who(self, key: str) -> dict[str, str] | None:
+        """A key's owner by the table; what has the two dots of a token, and keys do not, by the issuer."""
         if not key:
             return None
+        if key.count(".") == 2:
+            name, tenant = client_of(_verifier().claims(key) or {})
+            return {"name": name, "tenant": tenant or DEFAULT_TENANT} if name else None
         settings, dynamodb = _opened()
         digest = hashlib.sha256(key.encode()).hexdigest()
         with waiting_for(f"DynamoDB {API_KEYS}"):
@@ -59,6 +64,12 @@ class Authorizer:
 def _opened() -> tuple[Settings, Any]:
     settings = read_settings()
     return settings, client("dynamodb", region=settings.region, endpoint=settings.endpoint, tries=settings.aws_tries)
+
+
+@functools.cache
+def _verifier() -> Verifier:
+    settings, _ = _opened()
+    return Verifier(settings.issuer, settings.audience)
 
 
 def _header(event: Mapping[str, Any]) -> str:

@@ -15,8 +15,8 @@ from typing import Any
 
 from watchkeeper.records import DEFAULT_TENANT
 from watchkeeper_api.backend import Client, key_digest
+from watchkeeper_aws.tokens import client_of
 
-TENANT_CLAIMS = ("custom:tenant", "tenant")
 DROPPED = frozenset({"x-api-key", "authorization", "cookie"})
 TEXTS = ("text/", "application/json", "application/problem+json", "application/x-ndjson")
 LARGEST_ANSWER = 5_500_000  # bytes; Lambda hands 6 MB on
@@ -46,9 +46,8 @@ def _machine(said: Mapping[str, Any]) -> Client | None:
 
 
 def _person(claims: Mapping[str, Any]) -> Client | None:
-    who = claims.get("email") or claims.get("username") or claims.get("sub")
-    tenant = next((claims[name] for name in TENANT_CLAIMS if claims.get(name)), DEFAULT_TENANT)
-    return Client(str(who), str(tenant)) if who else None
+    name, tenant = client_of(claims)
+    return Client(name, tenant or DEFAULT_TENANT) if name else None
 
 
 class Gateway:

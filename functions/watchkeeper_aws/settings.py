@@ -37,6 +37,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     model_url: str = ""
     model_secret: str = ""  # secret with model_key
     budget: float = 0.0  # US dollars a month; 0: none
+    issuer: str = ""  # of people's tokens, for the authorizer
+    audience: str = ""  # what the tokens' `aud` or `client_id` must be
     knowledge_base: str = "knowledge_base"  # folder in the bundle, published where nothing is in force yet
     reserve_ms: int = 8000  # what is not begun with less time left than this
     aws_tries: int = 4  # of each request to AWS, with growing pauses in between

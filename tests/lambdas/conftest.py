@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ import pytest
 from tests.emulators.aws import CREDENTIALS, REGION, new_bucket, new_tables
 from tests.emulators.interference import Interference, interfering
 from tests.emulators.lambda_runtime import Function
-from watchkeeper.ports import Ports
+from watchkeeper.ports import Ports, Stored
+from watchkeeper_adapters.claim_check import ClaimChecked
 from watchkeeper_adapters.kafka.connection import Connection
+from watchkeeper_adapters.kafka.stream import KafkaStream
 from watchkeeper_adapters.kafka.topics import make_topics
 from watchkeeper_aws.container import Container
 from watchkeeper_aws.settings import read_settings
@@ -35,6 +38,17 @@ class Stack:
     @property
     def ports(self) -> Ports:
         return self.container.ports
+
+    def messages(self, topic: str, after: Mapping[int, int] | None = None) -> dict[int, list[Stored]]:
+        """All there is on a topic now, by partition, whoever wrote it: a look of its own sees the end as it is."""
+        settings = self.container.settings
+        stream = KafkaStream(Connection(brokers=settings.kafka_brokers), prefix=settings.kafka_prefix)
+        try:
+            looked = ClaimChecked(stream, self.ports.blobs)
+            places = range(looked.partitions(topic))
+            return {place: looked.read(topic, place, (after or {}).get(place, -1), 100_000) for place in places}
+        finally:
+            stream.close()
 
     def function(self, name: str, **more: str) -> Function:
         """A function; with other settings than the stack's it is one of its own."""

@@ -42,11 +42,10 @@ def answered(answer):
 
 
 def readings(stack, topic):
-    stream = stack.ports.stream
     return [
         (device.tenant, device.device)
-        for partition in range(stream.partitions(topic.name))
-        for message in stream.read(topic.name, partition, -1, 10_000)
+        for messages in stack.messages(topic.name).values()
+        for message in messages
         for device in Pack.decode(message.value).devices
     ]
 

@@ -25,14 +25,19 @@ OVEN = "device,ts,temperature\noven-3,2026-11-01T12:00:00Z,180.5\noven-4,2026-11
 
 
 def of_topic(stack, name):
-    stream = stack.ports.stream
-    return [m for number in range(stream.partitions(name)) for m in stream.read(name, number, -1, 10_000)]
+    return [message for messages in stack.messages(name).values() for message in messages]
 
 
 @pytest.fixture
 def since(stack):
-    before = {name: len(of_topic(stack, name)) for name in (BATCH_DATA_INGESTION.name, DEAD_LETTER.name)}
-    return lambda name: of_topic(stack, name)[before[name] :] if name == DEAD_LETTER.name else of_topic(stack, name)
+    before = {place: len(found) for place, found in stack.messages(DEAD_LETTER.name).items()}
+
+    def look(name):
+        if name != DEAD_LETTER.name:
+            return of_topic(stack, name)
+        return [m for place, found in stack.messages(name).items() for m in found[before[place] :]]
+
+    return look
 
 
 def letters(since):
