@@ -159,6 +159,7 @@ def test_storage_that_is_away_leaves_the_file_where_it_is(folder, monkeypatch):
         ("a.ndjson", "{\n{\n", "0 readings are taken, 2 rejected"),
         ("_.csv", "ts,flow\n" + rows(0, 1), "'device'"),
     ],
+    ids=["ending", "names only", "twice", "no gzip", "cut off", "no JSON", "no NDJSON", "whose"],
 )
 def test_what_cannot_be_taken_is_moved_to_failed_with_the_reason_beside_it(folder, name, content, why):
     folder.put(name, content)
