@@ -2,7 +2,7 @@
 # Works with GNU make 3.81 (macOS) and newer; needs Python 3.11 or newer. Name another one by `make demo PYTHON=…`.
 
 DEMO_SECONDS ?= 60
-PYTEST_ARGS  ?= -n 2 --dist loadfile --cov
+PYTEST_ARGS  ?= -n 4 --dist loadfile --cov
 PACKAGES     := shared functions infra tests
 
 VENV  := .venv
