@@ -2,21 +2,25 @@
 # Works with GNU make 3.81 (macOS) and newer; needs Python 3.11 or newer. Name another one by `make demo PYTHON=…`.
 
 DEMO_SECONDS ?= 60
-PYTEST_ARGS  ?= -n 2 --dist loadfile --cov
+PYTEST_ARGS  ?= -n 4 --dist loadfile --cov
 PACKAGES     := shared functions infra tests
 
 VENV  := .venv
 BIN   := $(VENV)/bin
+PEERS := .venv-bench
 STAMP := $(VENV)/.watchkeeper-is-installed
+PEERS_STAMP := $(PEERS)/.peers-are-installed
 INFRA := .venv-infra
 INFRA_STAMP := $(INFRA)/.watchkeeper-is-installed
+EMULATORS := .venv-emulators
+EMULATED  := $(EMULATORS)/.is-made
 PIP   := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
-LOCK  := env -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv --no-config --quiet pip compile pyproject.toml \
+LOCK  := env -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv --no-config --quiet pip compile \
          --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --custom-compile-command "make lock" \
          $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench schemas lock bundles infra setup clean
+.PHONY: help demo test lint format bench bench-aws schemas lock bundles infra setup clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -24,7 +28,7 @@ help: ## Say what can be made
 demo: $(STAMP) ## Run the whole pipeline on this machine for DEMO_SECONDS (60), then show what it saw
 	$(BIN)/watchkeeper demo --seconds $(DEMO_SECONDS)
 
-test: lint $(INFRA_STAMP) ## Everything that CI checks: lint, types, imports, tests, coverage of the core
+test: lint $(INFRA_STAMP) $(EMULATED) ## Everything that CI checks: lint, types, imports, tests, coverage of the core
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(STAMP) ## Rules, formatting, types and who may import whom, without the tests
@@ -37,29 +41,33 @@ format: $(STAMP) ## Format the code, and mend what can be mended without thought
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-bench: $(STAMP) ## Measure what a reading costs in each stage, and how much a whole Watchkeeper carries (8 minutes)
-	$(BIN)/python benchmarks/stages.py
-	$(BIN)/python benchmarks/rules.py
-	$(BIN)/python benchmarks/sustained.py
+bench: $(STAMP) $(PEERS_STAMP) ## Measure speed, and render docs/performance.md (BENCH_ARGS=--quick: only see that it runs)
+	$(BIN)/python benchmarks/all.py --peers $(PEERS)/bin/python $(BENCH_ARGS)
+
+bench-aws: $(STAMP) $(EMULATED) ## Measure what a reading costs in the Lambda handlers, and in dollars (2 minutes)
+	$(BIN)/python benchmarks/aws.py --emulators
 
 schemas: $(STAMP) ## Write the JSON Schemas of every topic anew
 	$(BIN)/python -m watchkeeper.schemas
 
-# Each file is held to the versions of those before it, so that all of them agree. Pins stay unless UPGRADE=1.
+# Each file is held to the versions of those before it, so that all of them agree; bench.txt, which is for a venv of its
+# own, only to those of the core. Pins stay unless UPGRADE=1.
 lock: $(BIN)/uv ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1 takes newer versions)
-	$(LOCK) -o requirements/dev.txt   --extra local --extra dev
-	$(LOCK) -o requirements/local.txt --extra local -c requirements/dev.txt
-	$(LOCK) -o requirements/aws.txt   --extra aws   -c requirements/dev.txt
-	$(LOCK) -o requirements/azure.txt --extra azure -c requirements/dev.txt -c requirements/aws.txt
-	$(LOCK) -o requirements/infra.txt --extra infra --extra infra-checks \
+	$(LOCK) pyproject.toml -o requirements/dev.txt   --extra local --extra aws --extra dev
+	$(LOCK) pyproject.toml -o requirements/local.txt --extra local -c requirements/dev.txt
+	$(LOCK) pyproject.toml -o requirements/aws.txt   --extra aws   -c requirements/dev.txt
+	$(LOCK) pyproject.toml -o requirements/azure.txt --extra azure -c requirements/dev.txt -c requirements/aws.txt
+	$(LOCK) pyproject.toml -o requirements/infra.txt --extra infra --extra infra-checks \
 		-c requirements/dev.txt -c requirements/aws.txt -c requirements/azure.txt
+	$(LOCK) pyproject.toml -o requirements/bench.txt --extra bench -c requirements/infra.txt
+	$(LOCK) --group emulators -o requirements/emulators.txt
 
 bundles: $(STAMP) ## Build what the functions on AWS carry, into build/bundles: the same bytes on every machine
 	$(BIN)/python -m watchkeeper_infra.build
 
 infra: $(INFRA_STAMP) ## Make .venv-infra, in which Pulumi runs the program in infra/
 
-setup: $(STAMP) ## Make .venv and install everything into it; the others do it by themselves
+setup: $(STAMP) $(EMULATED) ## Make .venv and install everything into it; the others do it by themselves
 
 clean: ## Remove what was built, cached or measured; .venv and .venv-infra stay (rm -r is safe at any time)
 	rm -rf build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -74,12 +82,28 @@ $(STAMP): pyproject.toml requirements/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# The peers' own packages, which agree with nobody else's, beside Watchkeeper's core.
+$(PEERS_STAMP): requirements/bench.txt | $(STAMP)
+	@echo "watchkeeper: installing what it is measured beside into $(PEERS), once"
+	@$(BIN)/python -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes --no-deps -r requirements/bench.txt
+	@touch $@
+
 # With pip in it: Pulumi asks it which plugins the packages need.
 $(INFRA_STAMP): $(STAMP) requirements/infra.txt
 	$(BIN)/python -m venv --clear $(INFRA)
 	@$(BIN)/uv --no-config --quiet pip install --python $(INFRA)/bin/python --require-hashes --no-deps \
 		-r requirements/infra.txt
 	@touch $@
+
+# What the tests of cloud adapters talk to, apart: ministack pins a botocore of its own. Where it cannot be had, those
+# tests say so and are skipped.
+$(EMULATED): requirements/emulators.txt $(STAMP)
+	@echo "watchkeeper: installing the emulators that tests talk to into $(EMULATORS)"
+	@$(BIN)/python -m venv --clear $(EMULATORS)
+	@if $(EMULATORS)/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes --no-deps \
+		-r requirements/emulators.txt; then touch $@; \
+	else echo "watchkeeper: the emulators cannot be installed; tests that need them will be skipped" >&2; fi
 
 $(BIN)/uv:
 	@$(MAKE_VENV)

@@ -85,3 +85,16 @@ def bodies(devices: Sequence[int], size: int, turns: int, form: str, seed: int, 
         places = [np.array(starts)[nth == each][:, None] + np.arange(width) for each in range(int(nth[-1]) + 1)]
         made.append(Body(data, places, form))
     return made
+
+
+def recording(turns: int, devices: int, size: int, last_ts: int, repeat_every: int = 1_000) -> list[bytes]:
+    """JSON bodies, in which each device sent a reading a second until `last_ts`, epoch ms; some stand there twice."""
+    rng = random.Random(1)
+    made: list[bytes] = []
+    for turn in range(turns):
+        ts = last_ts - 1000 * (turns - 1 - turn)
+        for low in range(0, devices, size):
+            made.append(encode([reading(number, turn, rng, ts) for number in range(low, low + size)], "json"))
+            if len(made) % repeat_every == repeat_every // 2:
+                made.append(made[-1])
+    return made

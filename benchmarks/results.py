@@ -15,7 +15,7 @@ from watchkeeper import __version__
 FOLDER = Path(__file__).with_name("results")
 
 
-def save(name: str, found: object, folder: Path = FOLDER) -> None:
+def save(name: str, found: object, folder: Path) -> None:
     """Write what was found, and on what machine, as `name`.json."""
     content = {"at": dt.datetime.now(dt.UTC).date().isoformat(), "machine": machine(), "found": found}
     folder.mkdir(exist_ok=True)

@@ -1,7 +1,8 @@
 """How much a whole `watchkeeper up` carries for how long, with the load generator on the same processors.
 
-Readings of about 200 bytes and four metrics, in HTTP batches of 100, 0.1 % of them sent twice. Without `--rate` the
-highest rate at which nothing piles up is searched for first. It fails when the readings do not add up.
+Readings of about 200 bytes and four metrics, in HTTP batches of 100, 0.1 % of them sent twice; or by MQTT, one
+reading a message at QoS 1. Without `--rate` the highest rate at which nothing piles up is searched for first. It fails
+when the readings do not add up.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ from pathlib import Path
 
 import msgspec
 from load_http import Plan, Report
+from profiles import profiled
 from results import save
 from running import Look, Watch, check_accounting, free_ports, is_steady, percentiles, up
 
-GENERATOR = str(Path(__file__).with_name("load_http.py"))
+FOLDER = Path(__file__).parent
+FORMS = ("json", "ndjson", "msgpack", "mqtt")
 FIRST_RATE = 4_000.0
-GROWTH, FINEST = 1.5, 1.07
+GROWTH, FINEST = 1.6, 1.08
+PROFILED_S = 10.0
+OTHER_FORMS_S = 20.0
 
 
 class Outcome(msgspec.Struct):
@@ -48,6 +53,7 @@ class Outcome(msgspec.Struct):
     anomalies: int
     bytes_a_reading: float
     stored_bytes_a_reading: float
+    profile: dict[str, dict[str, float]] = {}
 
 
 class Bench:
@@ -59,7 +65,8 @@ class Bench:
 
     def run(self, plan: Plan) -> Outcome:
         """One load, from an empty pipeline to an empty pipeline. AssertionError: the readings do not add up."""
-        command = [sys.executable, GENERATOR, msgspec.json.encode(plan).decode()]
+        generator_file = FOLDER / ("load_mqtt.py" if plan.form == "mqtt" else "load_http.py")
+        command = [sys.executable, str(generator_file), msgspec.json.encode(plan).decode()]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as generator:  # noqa: S603 - ours
             assert generator.stdout is not None
             generator.stdout.readline()
@@ -133,11 +140,10 @@ class Bench:
             )
             return took
 
-        low, high = 0.0, plan.rate or FIRST_RATE
+        low, high = 0.0, FIRST_RATE
         while holds(high):
             low, high = high, high * GROWTH
-        if not low:
-            low = high / 4
+        low = low or high / 8
         while high / low > FINEST:
             middle = (low * high) ** 0.5
             low, high = (middle, high) if holds(middle) else (low, middle)
@@ -168,6 +174,8 @@ def show(outcome: Outcome) -> None:
     ]  # fmt: skip
     for name, value in rows:
         print(f"  {name:<48} {value:>24}")
+    for process, shares in outcome.profile.items():
+        print(f"  {process}: " + ", ".join(f"{part} {share:.0%}" for part, share in shares.items()))
 
 
 def _ms(value: float | None) -> str:
@@ -175,8 +183,11 @@ def _ms(value: float | None) -> str:
 
 
 def measure(asked: argparse.Namespace) -> list[Outcome]:
-    """Search the rate if none is given, then hold it. One `watchkeeper up` for each form of bodies."""
-    outcomes = []
+    """Search the rate if none is given, then hold it; other forms hold the first one's, not as long.
+
+    One `watchkeeper up` for each form of bodies.
+    """
+    outcomes: list[Outcome] = []
     for form in asked.form or ["json"]:
         http, mqtt = free_ports()
         flags = ["--requests-per-second", "0", "--no-canary", *asked.flags]  # its readings would be counted too
@@ -186,34 +197,53 @@ def measure(asked: argparse.Namespace) -> list[Outcome]:
             Watch(process.pid, http) as watch,
         ):
             bench = Bench(watch)
-            plan = Plan(http, asked.seconds, connections=asked.connections, devices=asked.devices, form=form)
-            bench.run(msgspec.structs.replace(plan, rate=FIRST_RATE, seconds=asked.warm_up))
-            rate = asked.rate
+            port = mqtt if form == "mqtt" else http
+            plan = Plan(port, asked.seconds, connections=asked.connections, devices=asked.devices, form=form)
+            bench.run(
+                msgspec.structs.replace(plan, rate=min(asked.rate or FIRST_RATE, FIRST_RATE), seconds=asked.warm_up)
+            )
+            rate = outcomes[0].rate if outcomes else asked.rate
             if rate is None:
                 print(f"{form}: the highest rate at which nothing piles up", flush=True)
                 rate = bench.highest_rate(plan, asked.step) * asked.margin
             print(f"{form}: {'as fast as it is taken' if not rate else f'{rate:,.0f} readings/s'}", flush=True)
-            outcomes.append(bench.run(msgspec.structs.replace(plan, rate=rate, warm_up=3.0)))
-            show(outcomes[-1])
+            seconds = min(asked.seconds, OTHER_FORMS_S) if outcomes else asked.seconds
+            outcome = bench.run(msgspec.structs.replace(plan, rate=rate, seconds=seconds, warm_up=3.0))
+            if asked.profiler and not outcomes:
+                outcome.profile = profile(bench, plan, rate, asked.profiler)
+            show(outcome)
+            outcomes.append(outcome)
     return outcomes
+
+
+def profile(bench: Bench, plan: Plan, rate: float, profiler: str) -> dict[str, dict[str, float]]:
+    """Where the time of each busy process goes, in a run of its own: sampling costs something."""
+    busy = {
+        name: process.pid for name, process in bench.watch.processes().items() if name.startswith(("api", "worker"))
+    }
+    with profiled(Path(profiler), busy, PROFILED_S) as shares:
+        bench.run(msgspec.structs.replace(plan, rate=rate * 0.8, seconds=PROFILED_S, warm_up=1.0))
+    return shares
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0, help="of the run that counts")
     parser.add_argument("--rate", type=float, help="readings a second; 0: as fast as taken; default: the highest")
-    parser.add_argument("--form", action="append", choices=("json", "ndjson", "msgpack"), help="default: json")
+    parser.add_argument("--form", action="append", choices=FORMS, help="default: json")
     parser.add_argument("--devices", type=int, default=1_000)
     parser.add_argument("--connections", type=int, default=20)
     parser.add_argument("--step", type=float, default=8.0, help="seconds at each rate of the search")
     parser.add_argument("--margin", type=float, default=0.93, help="the share of the highest rate that is then held")
     parser.add_argument("--warm-up", type=float, default=12.0, help="seconds in which devices become known")
-    parser.add_argument("--save", default="", help="name of a file in benchmarks/results")
+    parser.add_argument("--profiler", default="", help="py-spy, to say where the time goes")
+    parser.add_argument("--save", default="", help="name of the file of results")
+    parser.add_argument("--results", default="", help="folder of results")
     parser.add_argument("flags", nargs="*", help="flags of `watchkeeper up`, after --")
     asked = parser.parse_args()
     outcomes = measure(asked)
-    if asked.save:
-        save(asked.save, outcomes)
+    if asked.save and asked.results:
+        save(asked.save, outcomes, Path(asked.results))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["tests.emulators.fixtures"]
 settings.register_profile(
     "ci",
     max_examples=100,

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from watchkeeper import __version__
 from watchkeeper_api import (
@@ -16,6 +17,7 @@ from watchkeeper_api import (
     device_routes,
     ingest_routes,
     rule_routes,
+    service_routes,
     status_routes,
 )
 from watchkeeper_api.backend import Backend
@@ -32,6 +34,25 @@ class _Application(FastAPI):
         if not self.openapi_schema:
             self.openapi_schema = document(self)
         return self.openapi_schema
+
+
+class _WithHeaders:
+    """Adds to an answer what was found out about its request before anybody answered it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            more = scope.get("state", {}).get("headers") if message["type"] == "http.response.start" else None
+            if more:
+                message["headers"] = [
+                    *message["headers"],
+                    *((name.lower().encode(), value.encode()) for name, value in more.items()),
+                ]
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
 
 
 def create_app(backend: Backend) -> FastAPI:
@@ -59,8 +80,10 @@ def create_app(backend: Backend) -> FastAPI:
         generate_unique_id_function=_operation_id,
     )
     app.state.services = services
+    app.add_middleware(_WithHeaders)
     for module in (
         ingest_routes,
+        service_routes,
         device_routes,
         anomaly_routes,
         alert_routes,

@@ -20,9 +20,13 @@ class Client:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """What one client may ask for. `requests_per_second` 0 switches the rate limit off."""
+    """What one client may ask for. `requests_per_second` 0 switches the rate limit off.
+
+    `max_body_bytes` is for bodies that are held as a whole, `max_upload_bytes` for those that are read in slices.
+    """
 
     max_body_bytes: int = 10_000_000
+    max_upload_bytes: int = 100_000_000_000
     requests_per_second: float = 1_000.0
     burst: int = 50
 
@@ -38,6 +42,7 @@ class Backend:
     `group_commit` lets one durable transaction serve all requests that wait, from a thread of its own; without it each
     request has its own transaction and no thread outlives a request, as functions without a server need it.
     `refusals` counts, since this process began, the requests that were refused because too many came (`throttled`).
+    `bulk_waits` says that the pipeline has enough to do: uploads are read on when it has less.
     """
 
     ports: Ports
@@ -49,6 +54,7 @@ class Backend:
     pipeline_status: Callable[[], Mapping[str, object]] = dict
     group_commit: bool = True
     refusals: Counter[str] = dataclasses.field(default_factory=Counter)
+    bulk_waits: Callable[[], bool] = lambda: False
 
 
 def key_digest(key: str) -> str:

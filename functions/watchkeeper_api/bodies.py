@@ -8,7 +8,7 @@ import msgspec
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from watchkeeper_api.gzipped import Gunzip, NotGzipError, OverLimitError
+from watchkeeper.intake.gzipped import Gunzip, NotGzipError, OverLimitError
 from watchkeeper_api.refusals import RefusedError
 
 Model = TypeVar("Model", bound=msgspec.Struct)
@@ -32,7 +32,7 @@ async def read_body(request: Request, limit: int, encodings: Collection[str] = P
 
     Refused (415): it is compressed in a way that is not among `encodings`; (400): it is not compressed as it says.
     """
-    gunzip = Gunzip(limit) if _encoding_of(request, encodings) in GZIP else None
+    gunzip = Gunzip(limit) if encoding_of(request, encodings) in GZIP else None
     announced = request.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and (len(announced) > 18 or int(announced) > limit):
         raise _too_large(limit)
@@ -65,7 +65,8 @@ async def read_command(request: Request, model: type[Model]) -> Model:
         raise RefusedError(HTTPStatus.BAD_REQUEST, f"the body is not as expected: {error}", where="body") from error
 
 
-def _encoding_of(request: Request, known: Collection[str]) -> str:
+def encoding_of(request: Request, known: Collection[str]) -> str:
+    """How the body is compressed. Refused (415): in a way that is not known."""
     given = request.headers.get("content-encoding", "identity")
     encoding = given.strip().lower()
     if encoding not in known:
@@ -75,5 +76,5 @@ def _encoding_of(request: Request, known: Collection[str]) -> str:
 
 
 def _too_large(limit: int, how: str = "") -> RefusedError:
-    message = f"{how}the body is over {limit:,} bytes; send it in parts"
+    message = f"{how}the body is over {limit:,} bytes; send it in parts, or a table or NDJSON to /ingest/upload"
     return RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, where="body")

@@ -12,6 +12,7 @@ from watchkeeper.run import Runner
 from watchkeeper_api.access import TokenBuckets, client_of
 from watchkeeper_api.backend import Backend
 from watchkeeper_api.intake import Intake
+from watchkeeper_api.refusals import RefusedError
 
 _key_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="An API key.")
 _bearer = HTTPBearer(auto_error=False, description="An API key, as a bearer token.")
@@ -58,8 +59,13 @@ async def admitted(
     """The call of a known client that is within its rate. Refused (401, 429) otherwise."""
     given = key or (bearer.credentials if bearer else "")
     peer = request.client.host if request.client else None
-    client = client_of(held.backend.api_keys, given, peer)
-    held.buckets.take(client)
+    try:
+        client = client_of(held.backend.api_keys, given, peer)
+    except RefusedError:
+        held.buckets.take(f"address {peer}")  # whoever tries keys is held to the same pace
+        raise
+    if rate := held.buckets.take(f"client {client.name}"):
+        request.state.headers = rate.headers()
     return Call(client.tenant, held)
 
 

@@ -13,6 +13,7 @@ from watchkeeper.ports import Key
 from watchkeeper.records import DeviceRecord, SchemaRecord
 from watchkeeper.series.query import query
 from watchkeeper.topology import DEVICES, SCHEMAS
+from watchkeeper.wire import read_record
 from watchkeeper_api.answers import as_json, documented, json_of
 from watchkeeper_api.call import Admitted, Call
 from watchkeeper_api.quality import latest_share, spans_of
@@ -42,7 +43,8 @@ def devices(
     # One more for `after` itself, which the range includes, and one to know whether there are others.
     rows = call.backend.ports.tables.query(DEVICES.name, call.tenant, after, limit=limit + 2)
     rest = [row for row in rows if row.key.sort != after]
-    records = [msgspec.json.decode(row.value, type=DeviceEntry) for row in rest[:limit]]
+    stored = [read_record(row.value, DeviceRecord) for row in rest[:limit]]
+    records = [DeviceEntry(**msgspec.structs.asdict(each)) for each in stored]
     if quality:
         tables, tenant = call.backend.ports.tables, call.tenant
         records = [msgspec.structs.replace(each, quality=latest_share(tables, tenant, each.device)) for each in records]
@@ -71,7 +73,7 @@ def device(call: Admitted, device: str) -> Response:
         fed_by=known.fed_by,
         units={name: spec.unit for name, spec in known.metrics.items() if spec.unit},
         derived={each.name: each.expression.text for each in known.derived},
-        schemas=[msgspec.json.decode(row.value, type=SchemaRecord) for row in rows],
+        schemas=[read_record(row.value, SchemaRecord) for row in rows],
     )
     return as_json(detail)
 

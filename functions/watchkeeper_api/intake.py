@@ -1,17 +1,13 @@
 """Bodies of readings into the stage `ingest`, durably: together through the gate, or each by itself."""
 
 import asyncio
-import time
-from collections.abc import Sequence
 from http import HTTPStatus
 
 from fastapi.concurrency import run_in_threadpool
 
-from watchkeeper.context import Context
-from watchkeeper.outcome import Outcome, RawMessage
-from watchkeeper.pipeline import STAGES
-from watchkeeper.run import Runner
-from watchkeeper.stages.ingest import Receipt, admit
+from watchkeeper.admission import Admission
+from watchkeeper.outcome import RawMessage
+from watchkeeper.stages.ingest import Receipt
 from watchkeeper.topology import Topic
 from watchkeeper_api.backend import Backend
 from watchkeeper_api.gate import Gate, GateFullError
@@ -24,9 +20,8 @@ class Intake:
     """Takes bodies; what it has answered is durable."""
 
     def __init__(self, backend: Backend) -> None:
-        self._runner = Runner(
-            STAGES["ingest"], None, backend.ports, backend.published, shards=backend.shards, clock=backend.clock
-        )
+        admission = Admission(backend.ports, backend.published, backend.shards, backend.clock)
+        self._commit = admission.commit
         self._gate = Gate(self._commit) if backend.group_commit else None
 
     async def take(self, topic: Topic, message: RawMessage) -> Receipt:
@@ -44,18 +39,3 @@ class Intake:
         """Commit what waits, and stop."""
         if self._gate:
             self._gate.close()
-
-    def _commit(self, topic: Topic, messages: Sequence[RawMessage]) -> list[Receipt]:
-        receipts: list[Receipt] = []
-
-        def decide(context: Context) -> Outcome:
-            started = time.perf_counter()
-            outcome, made = admit(messages, topic, context)
-            receipts.extend(made)
-            outcome.counts["messages"] += len(messages)
-            outcome.counts["bytes_in"] += sum(len(message.body) for message in messages)
-            outcome.counts["busy_us"] += round((time.perf_counter() - started) * 1e6)
-            return outcome
-
-        self._runner.request(decide)
-        return receipts

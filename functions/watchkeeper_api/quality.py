@@ -8,6 +8,7 @@ import msgspec
 from watchkeeper.ports import Tables
 from watchkeeper.records import QualityRecord
 from watchkeeper.topology import QUALITY
+from watchkeeper.wire import read_record
 from watchkeeper_api.rows import LATEST_MS
 from watchkeeper_api.schemas import MetricScore, QualitySpan
 
@@ -22,7 +23,7 @@ def spans_of(tables: Tables, tenant: str, device: str, start: int, end: int) -> 
     rows = tables.query(QUALITY.name, tenant, low, high, limit=MOST_RECORDS)
     by_start: defaultdict[int, list[QualityRecord]] = defaultdict(list)
     for row in rows:
-        record = msgspec.json.decode(row.value, type=QualityRecord)
+        record = read_record(row.value, QualityRecord)
         by_start[record.start].append(record)
     found: list[QualitySpan] = []
     for began, records in sorted(by_start.items()):
@@ -36,7 +37,7 @@ def spans_of(tables: Tables, tenant: str, device: str, start: int, end: int) -> 
 def latest_share(tables: Tables, tenant: str, device: str) -> float | None:
     """The share of good readings in the last span that is over; None: none is."""
     rows = tables.query(QUALITY.name, tenant, f"{device}/", f"{device}0", limit=SETS, descending=True)
-    records = [msgspec.json.decode(row.value, type=QualityRecord) for row in rows]
+    records = [read_record(row.value, QualityRecord) for row in rows]
     latest = [record for record in records if record.start == records[0].start]
     return _together(latest[0].start, latest).share if latest else None
 

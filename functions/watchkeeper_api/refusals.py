@@ -16,6 +16,7 @@ from watchkeeper_api.schemas import ErrorAnswer, KnowledgeProblem, Problem
 
 log = logging.getLogger(__name__)
 UNAVAILABLE_RETRY_S = 2
+OTLP_PATH, OTLP_PROTOBUF, OTLP_JSON = "/v1/metrics", "application/x-protobuf", "application/json"
 CODES = {  # Python's own phrases for some of these change with its version
     HTTPStatus.BAD_REQUEST: "bad_request",
     HTTPStatus.UNAUTHORIZED: "unauthorized",
@@ -43,13 +44,14 @@ class RefusedError(WatchkeeperError):
         retry_after_s: float = 0.0,
         challenge: str = "",
         problems: Sequence[KnowledgeProblem] = (),
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.where = where
         self.problems = tuple(problems)
-        self.headers: dict[str, str] = {}
+        self.headers: dict[str, str] = dict(headers or {})
         if retry_after_s:
             self.headers["Retry-After"] = str(max(1, math.ceil(retry_after_s)))
         if challenge:
@@ -59,33 +61,51 @@ class RefusedError(WatchkeeperError):
 async def _refused(request: Request, error: RefusedError) -> Response:
     if error.status == HTTPStatus.TOO_MANY_REQUESTS:
         request.app.state.services.backend.refusals["throttled"] += 1
-    problem = Problem(CODES.get(error.status, "error"), error.message, error.where, error.problems)
-    return as_json(ErrorAnswer(problem), error.status, error.headers)
+    return _answer(request, error.status, error.message, error.where, error.headers, error.problems)
 
 
-async def _wrong_parameter(_: Request, error: RequestValidationError) -> Response:
+async def _wrong_parameter(request: Request, error: RequestValidationError) -> Response:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    return _answer(HTTPStatus.BAD_REQUEST, f"{first['loc'][-1]}: {first['msg']}", where)
+    return _answer(request, HTTPStatus.BAD_REQUEST, f"{first['loc'][-1]}: {first['msg']}", where)
 
 
-async def _not_routed(_: Request, error: HTTPException) -> Response:
-    return _answer(HTTPStatus(error.status_code), error.detail, headers=error.headers)
+async def _not_routed(request: Request, error: HTTPException) -> Response:
+    return _answer(request, HTTPStatus(error.status_code), error.detail, headers=error.headers)
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     log.warning("%s %s: %s", request.method, request.url.path, error)
     headers = {"Retry-After": str(UNAVAILABLE_RETRY_S)}
-    return _answer(HTTPStatus.SERVICE_UNAVAILABLE, "a dependency is down; try again later", headers=headers)
+    why = "a dependency is down; try again later"
+    return _answer(request, HTTPStatus.SERVICE_UNAVAILABLE, why, headers=headers)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     log.error("%s %s", request.method, request.url.path, exc_info=error)
-    return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, "an error on our side; it has been logged")
+    return _answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, "an error on our side; it has been logged")
 
 
-def _answer(status: HTTPStatus, message: str, where: str = "", headers: Mapping[str, str] | None = None) -> Response:
-    return as_json(ErrorAnswer(Problem(CODES.get(status, "error"), message, where)), status, headers)
+def _answer(
+    request: Request,
+    status: HTTPStatus,
+    message: str,
+    where: str = "",
+    headers: Mapping[str, str] | None = None,
+    problems: tuple[KnowledgeProblem, ...] = (),
+) -> Response:
+    if request.url.path == OTLP_PATH:
+        return _otlp_status(request, status, message, headers)
+    return as_json(ErrorAnswer(Problem(CODES.get(status, "error"), message, where, problems)), status, headers)
+
+
+def _otlp_status(request: Request, status: HTTPStatus, message: str, headers: Mapping[str, str] | None) -> Response:
+    """A google.rpc.Status in the request's own form, as OTLP/HTTP asks for."""
+    if request.headers.get("content-type", "").lower().startswith(OTLP_JSON):
+        return as_json({"message": message}, status, headers)
+    text = message.encode()[:1_000].decode(errors="ignore").encode()
+    length = bytes([len(text)]) if len(text) < 128 else bytes([len(text) & 127 | 128, len(text) >> 7])
+    return Response(b"\x12" + length + text, status, dict(headers or {}), media_type=OTLP_PROTOBUF)
 
 
 HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {

@@ -8,6 +8,7 @@ from fastapi import Query
 
 from watchkeeper.ports import Key, Tables
 from watchkeeper.topology import TableSpec
+from watchkeeper.wire import read_record
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 LATEST_MS = 9_999_999_999_999  # ids begin with 13 digits of epoch ms
@@ -36,12 +37,11 @@ def newest(
 
     Looks at MOST_ROWS rows at most, so that a filter that nothing meets has its price limited.
     """
-    decoder = msgspec.json.Decoder(kind)
     found: list[Record] = []
     for _ in range(MOST_ROWS // ROWS_AT_ONCE):
         rows = tables.query(table.name, partition, low, high, ROWS_AT_ONCE, descending=True)
         for row in rows:
-            record = decoder.decode(row.value)
+            record = read_record(row.value, kind)
             if wanted(record):
                 found.append(record)
                 if len(found) == limit:
@@ -60,7 +60,7 @@ def one(tables: Tables, table: TableSpec, key: Key, kind: type[Record]) -> Recor
 def many(tables: Tables, table: TableSpec, keys: Iterable[Key], kind: type[Record]) -> dict[Key, Record]:
     """The records that are there."""
     rows = tables.get_many(table.name, list(keys))
-    return {key: msgspec.json.decode(row.value, type=kind) for key, row in rows.items()}
+    return {key: read_record(row.value, kind) for key, row in rows.items()}
 
 
 def time_range(start: int | None, end: int | None, before: str) -> tuple[str, str]:

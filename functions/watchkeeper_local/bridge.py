@@ -6,10 +6,12 @@ again.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import queue
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 import paho.mqtt.client as mqtt
@@ -21,9 +23,12 @@ from watchkeeper.ports import Message, Ports
 from watchkeeper.records import DEFAULT_TENANT
 from watchkeeper.topology import DEVICE_TELEMETRY
 from watchkeeper_local.node import clock
+from watchkeeper_local.paces import Paces
 from watchkeeper_local.sources.endpoint import parse_endpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
@@ -32,16 +37,45 @@ TOPIC = "devices/+/telemetry"
 CLIENT_ID = "watchkeeper-bridge"
 BATCH = 500
 RETRY_S = 1.0
+MOST_HELD = 10_000
+PAUSE_S = 0.05
+
+
+@dataclasses.dataclass(slots=True)
+class _Held:
+    """A message that its broker has not been acknowledged yet; `received` in epoch ms."""
+
+    message: mqtt.MQTTMessage
+    received: int
+    stored: bool = False
 
 
 class Bridge:
     """Takes device messages off a broker and appends them to `device-telemetry`."""
 
-    def __init__(self, url: str, ports: Ports, *, shards: int, ca_file: str = "") -> None:
-        """`url` is mqtt:// or mqtts://, with user and password if the broker asks for them."""
+    def __init__(
+        self,
+        url: str,
+        ports: Ports,
+        *,
+        shards: int,
+        ca_file: str = "",
+        lag: Callable[[], int] | None = None,
+        most_lag: int = 0,
+        device_rate: float = 0.0,
+    ) -> None:
+        """`url` is mqtt:// or mqtts://, with user and password if the broker asks for them.
+
+        While more than `most_lag` messages (0: any number) wait by `lag`, none is taken: they stay unacknowledged, and
+        the broker holds the rest back. `device_rate` messages a second are taken of each device (0: any number).
+        """
+        self._lag, self._most_lag = lag, most_lag
+        self._paces: Paces[_Held] | None = Paces(device_rate) if device_rate else None
         self._ports, self._shards = ports, shards
         self._endpoint = parse_endpoint(url, ("mqtt", "mqtts"))
-        self._waiting: queue.Queue[tuple[mqtt.MQTTMessage, int]] = queue.Queue()
+        # A broker that knows no bound of what it sends unacknowledged is held back by its connection.
+        self._waiting: queue.Queue[_Held] = queue.Queue(MOST_HELD)
+        self._held: deque[_Held] = deque()  # not acknowledged yet, as they came
         self._stop = threading.Event()
         self._ending = False
         self.connected = threading.Event()
@@ -64,7 +98,7 @@ class Bridge:
                 raise ConfigError(message) from error
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
-        self._client.on_message = lambda _client, _userdata, message: self._waiting.put((message, clock()))
+        self._client.on_message = self._on_message
         self._writer = threading.Thread(target=self._write, name="mqtt-bridge", daemon=True)
 
     def start(self, patience_s: float = 10.0) -> None:
@@ -101,6 +135,7 @@ class Bridge:
         if reason.is_failure:
             log.error("%s refuses the connection: %s", self._endpoint.shown, reason)
             return
+        self._held = deque()  # what was not acknowledged on the last connection comes again on this one
         client.subscribe(TOPIC, qos=1)
         self.connected.set()
 
@@ -116,16 +151,57 @@ class Bridge:
         if not self._ending:
             log.warning("%s is gone (%s); trying again", self._endpoint.shown, reason)
 
+    def _on_message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
+        held = _Held(message, clock())
+        self._held.append(held)
+        while not self._stop.is_set():
+            try:
+                self._waiting.put(held, timeout=1.0)
+            except queue.Full:
+                continue
+            else:
+                return
+
     def _write(self) -> None:
         while not (self._stop.is_set() and self._waiting.empty()):
-            batch = self._next_batch()
+            if self._too_much_waits():
+                self._stop.wait(PAUSE_S)
+                continue
+            batch = self._next_batch() if self._paces is None else self._next_at_their_pace(self._paces)
             if batch:
-                self._store([self._message(message, received) for message, received in batch])
-                for message, _ in batch:
-                    self._client.ack(message.mid, message.qos)
+                self._store([self._message(each.message, each.received) for each in batch])
+                for each in batch:
+                    each.stored = True
+                self._acknowledge()
                 self.stored += len(batch)
 
-    def _next_batch(self) -> list[tuple[mqtt.MQTTMessage, int]]:
+    def _acknowledge(self) -> None:
+        """What has been stored, in the order in which it came, as MQTT 3.1.1 [4.6.0-2] asks for."""
+        held = self._held
+        while held and held[0].stored:
+            message = held.popleft().message
+            self._client.ack(message.mid, message.qos)
+
+    def _too_much_waits(self) -> bool:
+        """Does the pipeline have enough to do? When all is to end, what has come is stored all the same."""
+        return not self._stop.is_set() and self._lag is not None and 0 < self._most_lag < self._lag()
+
+    def _next_at_their_pace(self, paces: Paces[_Held]) -> list[_Held]:
+        """Those whose turn it is; what is not taken stays unacknowledged, and comes again if all ends before."""
+        while True:
+            try:
+                item = self._waiting.get_nowait() if len(paces) else self._waiting.get(timeout=0.2)
+            except queue.Empty:
+                break
+            paces.put(item.message.topic, item)
+            if self._waiting.empty():
+                break
+        due = paces.due(BATCH)
+        if not due:
+            self._stop.wait(PAUSE_S)
+        return due
+
+    def _next_batch(self) -> list[_Held]:
         try:
             batch = [self._waiting.get(timeout=0.2)]
         except queue.Empty:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 
 from watchkeeper import __version__
-from watchkeeper.errors import WatchkeeperError
+from watchkeeper.errors import ConfigError, WatchkeeperError
 from watchkeeper_local import node
 from watchkeeper_local.cost_flags import add_cost
 from watchkeeper_local.knowledge_cli import add_bundle, add_reprocess, add_rules
@@ -75,6 +75,8 @@ def settings_of(parsed: argparse.Namespace) -> Settings:
 
 def _up(parsed: argparse.Namespace) -> int:
     settings = settings_of(parsed)
+    if settings.kafka:
+        raise ConfigError("up: runs on a stream of its own; `watchkeeper work` runs the stages against --kafka")
     node.set_up_logging(settings, "up")
     stop = stop_on_signals()
     from watchkeeper_local.up import Runtime
@@ -84,6 +86,22 @@ def _up(parsed: argparse.Namespace) -> int:
         print(f"Watchkeeper runs: HTTP at http://{settings.host}:{settings.http_port}, MQTT at {mqtt}.", flush=True)
         print(f"Data is kept in {settings.data_dir}. Ctrl-C stops it.", flush=True)
         runtime.watch(stop)
+    print("Watchkeeper has stopped.")
+    return 0
+
+
+def _work(parsed: argparse.Namespace) -> int:
+    settings = settings_of(parsed)
+    if not settings.kafka:
+        raise ConfigError("work: name the brokers with --kafka HOST:PORT; on one machine, `watchkeeper up` needs none")
+    node.set_up_logging(settings, "work")
+    stop = stop_on_signals()
+    from watchkeeper_local.kafka_work import run_workers
+
+    print(
+        f"Watchkeeper works on Kafka at {settings.kafka}, in {settings.workers} processes. Ctrl-C stops it.", flush=True
+    )
+    run_workers(settings, stop)
     print("Watchkeeper has stopped.")
     return 0
 
@@ -164,6 +182,10 @@ def _parser() -> argparse.ArgumentParser:
     add_settings(up)
     up.set_defaults(run=_up)
 
+    work = commands.add_parser("work", help="run the stages against a Kafka cluster, as a member of a consumer group")
+    add_settings(work)
+    work.set_defaults(run=_work)
+
     demo = commands.add_parser(
         "demo", help="run everything for a while, with a simulated fleet and this very machine as devices"
     )
@@ -234,7 +256,11 @@ def _add_key(parser: argparse.ArgumentParser) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what was probably meant by a command or flag that is not known."""
+    """Says what was probably meant by a command or flag that is not known; takes no flag that is cut short."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - argparse's own
+        """See argparse."""
+        super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         """See argparse."""

@@ -81,7 +81,11 @@ def _letters(settings: Settings) -> Finding:
         return Finding("dead letters", str(error), "mend this first")
     if not count:
         return Finding("dead letters", "none are open")
-    return Finding("dead letters", f"{count} are open", "see `watchkeeper dead-letters list`; redrive or discard them")
+    return Finding(
+        "dead letters",
+        f"{count} are open",
+        "see `watchkeeper dead-letters list`, and runbook watchkeeper-dead-letters.md",
+    )
 
 
 def _running(settings: Settings, api_key: str | None) -> Iterator[Finding]:
@@ -101,10 +105,14 @@ def _running(settings: Settings, api_key: str | None) -> Iterator[Finding]:
     )
     behind = {stage: count for stage, count in pipeline.get("lag", {}).items() if count > MUCH_LAG}
     said = ", ".join(f"{stage} {count}" for stage, count in behind.items())
-    advice = "more come in than are done: more --workers, or fewer readings" if behind else ""
+    advice = "more come in than are done: see runbook watchkeeper-lag.md" if behind else ""
     yield Finding("lag", f"messages wait: {said}" if said else "none to speak of", advice)
     cut = level in {"degrade", "cutoff"}
-    yield Finding("budget", f"level {level}", "raise --budget, or wait for the month to end" if cut else "")
+    yield Finding(
+        "budget",
+        f"level {level}",
+        "raise --budget, or wait for the month to end: see runbook budget-cutoff.md" if cut else "",
+    )
 
 
 def _blocked(folder: Path) -> Finding:

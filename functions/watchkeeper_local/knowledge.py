@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from watchkeeper.errors import ConfigError
-from watchkeeper.knowledge.bundle import FOLDERS, Bundle
+from watchkeeper.knowledge.bundle import Bundle
+from watchkeeper_adapters import knowledge_files
 
 
 def shipped_folder() -> Path:
@@ -25,18 +25,5 @@ def read_bundle(folder: str = "") -> Bundle:
 
 
 def read_files(folder: str = "") -> dict[str, str]:
-    """The files of a folder, by path within it. ConfigError: it is no knowledge base, or cannot be read.
-
-    What is no UTF-8 is kept as lone surrogates, which `Bundle.from_files` reports by file and line.
-    """
-    root = Path(folder) if folder else shipped_folder()
-    if not any((root / name).is_dir() for name in FOLDERS):
-        what = "no knowledge base, which" if root.is_dir() else "no such folder; a knowledge base"
-        raise ConfigError(f"{root}: {what} has the folders {', '.join(FOLDERS)}")
-    files: dict[str, str] = {}
-    for path in sorted(file for name in FOLDERS for file in (root / name).glob("*") if file.is_file()):
-        try:
-            files[path.relative_to(root).as_posix()] = path.read_text("utf-8", errors="surrogateescape")
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    return files
+    """The files of a folder, by path within it. ConfigError: it is no knowledge base, or cannot be read."""
+    return knowledge_files.read_files(Path(folder) if folder else shipped_folder())

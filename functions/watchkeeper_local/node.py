@@ -39,7 +39,7 @@ def open_node(settings: Settings, *, durable: bool) -> tuple[SqlitePorts, Publis
         Path(settings.data_dir),
         partitions=settings.partitions,
         shards=settings.shards,
-        language_model=_language_model(settings),
+        language_model=language_model(settings),
         receivers=open_receivers(settings.receivers, webhook_secret=settings.webhook_secret),
         durable=durable,
     )
@@ -73,7 +73,8 @@ def set_up_logging(settings: Settings, process: str) -> None:
     logging.getLogger("httpx").setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
-def _language_model(settings: Settings) -> LanguageModel | None:
+def language_model(settings: Settings) -> LanguageModel | None:
+    """The language model that the settings name, if they name one."""
     if not settings.model_url:
         return None
     return OpenAICompatible(settings.model_url, settings.model_name, settings.model_key)

@@ -16,6 +16,7 @@ from watchkeeper.watching import CANARY
 from watchkeeper_api.app import create_app
 from watchkeeper_api.backend import Backend, Client, Limits, key_digest
 from watchkeeper_local.node import CONSUMERS, clock
+from watchkeeper_local.pressure import Pressure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,7 +50,8 @@ def backend_of(
     if keys and canary_key:
         keys[key_digest(canary_key)] = Client(CANARY)
     limits = Limits(requests_per_second=settings.requests_per_second, burst=settings.request_burst)
-    return Backend(ports, published, settings.shards, clock, keys, limits, status)
+    waits = Pressure(ports).bulk_waits
+    return Backend(ports, published, settings.shards, clock, keys, limits, status, bulk_waits=waits)
 
 
 class ApiServer:

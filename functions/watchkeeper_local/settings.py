@@ -22,6 +22,7 @@ NO_SETTINGS = {CONFIG_FILE, "API_KEY"}  # the latter is for `replay` and `status
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 PortOfTwo = Annotated[int, msgspec.Meta(ge=1, le=65_534)]  # the broker takes the next one as well
 Count = Annotated[int, msgspec.Meta(ge=1, le=1024)]
+Lag = Annotated[int, msgspec.Meta(ge=0)]
 Amount = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -39,6 +40,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     mqtt_certificate: str = ""
     mqtt_key: str = ""
     mqtt_ca: str = ""
+    mqtt_lag: Lag = 100_000
+    mqtt_device_rate: Amount = 0.0
+    watch_folder: str = ""
     api_keys: tuple[str, ...] = ()
     requests_per_second: Amount = 1000.0
     request_burst: Count = 50
@@ -52,6 +56,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     model_name: str = ""
     model_key: str = ""
     retrain_hours: Amount = 24.0
+    kafka: str = ""
+    kafka_user: str = ""
+    kafka_password: str = ""
+    kafka_tls: bool = False
+    kafka_ca: str = ""
+    kafka_prefix: str = ""
+    kafka_static: bool = False
+    stores: str = ""
     canary: bool = True
     silence_seconds: Annotated[float, msgspec.Meta(ge=10)] = 60.0
     heartbeat_url: str = ""
@@ -70,6 +82,9 @@ HELP: Mapping[str, str] = {
     "mqtt_certificate": "PEM file with the embedded broker's certificate: it then speaks TLS only",
     "mqtt_key": "PEM file with the key of that certificate",
     "mqtt_ca": "PEM file with the authority to trust: of the broker's certificate",
+    "mqtt_lag": "device messages that may wait before no more is taken from an external broker; 0: any number",
+    "mqtt_device_rate": "messages a second taken of each device from an external broker; 0: any number",
+    "watch_folder": "folder whose files (CSV, NDJSON, JSON, MessagePack, .gz of them) are taken as they appear",
     "api_keys": "keys of the API, each name=key or name@tenant=key; in the environment separated by commas",
     "requests_per_second": "HTTP requests a second for each client; 0: no limit",
     "request_burst": "HTTP requests a client may make at once beyond that",
@@ -83,6 +98,14 @@ HELP: Mapping[str, str] = {
     "model_name": "name of the language model there",
     "model_key": "its API key",
     "retrain_hours": "hours between trainings of the detection model; 0: never by itself",
+    "kafka": "brokers for `work`: HOST:PORT, several separated by commas in one text",
+    "kafka_user": "user of the Kafka cluster (SCRAM-SHA-512 over TLS); with kafka_password",
+    "kafka_password": "password of that user",
+    "kafka_tls": "speak TLS with the Kafka cluster; a user or an authority means it, too",
+    "kafka_ca": "PEM file with the authority to trust: of the brokers' certificates",
+    "kafka_prefix": "what the names of topics and groups begin with, where several pipelines share a cluster",
+    "kafka_static": "keep the partitions of a worker that starts again for it (a fixed group.instance.id)",
+    "stores": "where `work` keeps all but the stream; empty: the data folder; for many machines aws:BUCKET/PREFIX",
     "canary": "send readings of its own, and alert when they do not come out; `--no-canary` switches it off",
     "silence_seconds": "seconds without any movement after which the pipeline is silent; at least 10",
     "heartbeat_url": "URL that is requested every minute while the pipeline flows; empty: none",
@@ -92,7 +115,24 @@ HELP: Mapping[str, str] = {
 FIELDS = msgspec.structs.fields(Settings)
 LISTS = {field.name for field in FIELDS if isinstance(field.default, tuple)}
 TYPES = {field.name: field.type for field in FIELDS}
-SECRETS = {"api_keys", "mqtt_password", "webhook_secret", "model_key", "receivers", "mqtt_broker", "heartbeat_url"}
+SECRETS = {
+    "api_keys",
+    "mqtt_password",
+    "webhook_secret",
+    "model_key",
+    "kafka_password",
+    "receivers",
+    "mqtt_broker",
+    "heartbeat_url",
+}
+
+
+PAIRS = (
+    ("mqtt_user", "mqtt_password"),
+    ("mqtt_certificate", "mqtt_key"),
+    ("model_url", "model_name"),
+    ("kafka_user", "kafka_password"),
+)
 
 
 def read_settings(flags: Mapping[str, Any], environment: Mapping[str, str], file: str = "") -> Settings:
@@ -166,12 +206,21 @@ def _check(settings: Settings) -> None:
             problems.append(f"host {settings.host} is reachable from elsewhere: set api_keys (name=key)")
         if not settings.mqtt_broker and not settings.mqtt_password:
             problems.append(f"host {settings.host} is reachable from elsewhere: set mqtt_user and mqtt_password")
-    for one, other in (("mqtt_user", "mqtt_password"), ("mqtt_certificate", "mqtt_key"), ("model_url", "model_name")):
+    for one, other in (
+        ("mqtt_user", "mqtt_password"),
+        ("mqtt_certificate", "mqtt_key"),
+        ("model_url", "model_name"),
+        ("kafka_user", "kafka_password"),
+    ):
         if bool(getattr(settings, one)) != bool(getattr(settings, other)):
             problems.append(f"{one} and {other} go together: set both or none")
     if settings.mqtt_certificate and not settings.mqtt_broker and not settings.mqtt_ca:
         problems.append(
             "mqtt_certificate needs mqtt_ca, the authority that signed it: the pipeline itself connects by TLS too"
+        )
+    if settings.mqtt_device_rate and not settings.mqtt_broker:
+        problems.append(
+            "mqtt_device_rate needs mqtt_broker: the embedded one has acknowledged a message before anybody can wait"
         )
     problems += [f"api_keys: {key.split('=')[0]!r} is not name=key" for key in settings.api_keys if not _key_fits(key)]
     if settings.heartbeat_url and not settings.canary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING
 
 from watchkeeper.errors import ModelError, WatchkeeperError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from watchkeeper_local.settings import Settings
 
 log = logging.getLogger(__name__)
+NICE = 10  # readings that wait come first
 LOOK_S = 30.0  # how often it looks whether it is time; a first model is learnt as soon as there is enough to learn from
 
 
@@ -32,6 +34,7 @@ def retrain_now(ports: Ports, shards: int) -> str:
 def keep_training(settings: Settings, stop: threading.Event) -> None:
     """The process: retrains when the model in force is `retrain_hours` old, or there is none yet."""
     set_up_logging(settings, "retrain")
+    os.nice(NICE)
     ports, _ = open_node(settings, durable=False)
     due = 0
     while not stop.wait(LOOK_S):

@@ -20,8 +20,10 @@ from watchkeeper_local.knowledge import folder_name, read_bundle
 from watchkeeper_local.lifeline import Child
 from watchkeeper_local.lock import only_one
 from watchkeeper_local.node import CONSUMERS, clock, open_node
+from watchkeeper_local.pressure import Pressure
 from watchkeeper_local.serve import ApiServer, backend_of
 from watchkeeper_local.training import keep_training
+from watchkeeper_local.watched_folder import Watcher, watch_folder
 from watchkeeper_local.watchman import Watchman
 from watchkeeper_local.work import reach_out, work
 
@@ -65,13 +67,24 @@ class Runtime:
             self._start("outward", lambda: Child("outward", reach_out, settings))
             if settings.retrain_hours:
                 self._start("retrain", lambda: Child("retrain", keep_training, settings))
+            if settings.watch_folder:
+                Watcher.prepare(Path(settings.watch_folder))
+                self._start("watch-folder", lambda: Child("watch-folder", watch_folder, settings))
             exits.callback(self._stop_children)
             key = secrets.token_urlsafe() if settings.api_keys else ""
             backend = backend_of(settings, self.ports, self.published, self._running, key)
             self.api = ApiServer(settings, backend)
             self.api.start()
             exits.callback(self.api.stop)
-            self.bridge = Bridge(_broker_url(settings), self.ports, shards=settings.shards, ca_file=settings.mqtt_ca)
+            self.bridge = Bridge(
+                _broker_url(settings),
+                self.ports,
+                shards=settings.shards,
+                ca_file=settings.mqtt_ca,
+                lag=Pressure(self.ports).raw if settings.mqtt_broker else None,
+                most_lag=settings.mqtt_lag,
+                device_rate=settings.mqtt_device_rate,
+            )
             self.bridge.start()
             exits.callback(self.bridge.stop)
             exits.callback(self._stop_broker)  # before the bridge, or what it acknowledges meanwhile would be lost

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from watchkeeper.errors import StateError, Unavailable, Undeclared
+from watchkeeper.errors import DecodeError, StateError, Unavailable, Undeclared
 from watchkeeper.outcome import Put
 from watchkeeper.ports import Key
 from watchkeeper.topology import OUTBOX
+from watchkeeper.wire import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -149,7 +150,7 @@ class Context:
 def _record(table: TableSpec, row: Row, kind: type[Record]) -> Record:
     """A stored record; one that cannot be read is no fault of the message at hand."""
     try:
-        return msgspec.json.decode(row.value, type=kind)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        message = f"{table.name} {'/'.join(row.key)}: not a {kind.__name__}: {error}"
+        return read_record(row.value, kind)
+    except DecodeError as error:
+        message = f"{table.name} {'/'.join(row.key)}: {error}"
         raise StateError(message) from error

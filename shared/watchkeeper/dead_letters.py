@@ -18,7 +18,7 @@ from watchkeeper.packs import Pack
 from watchkeeper.ports import Message, Stored
 from watchkeeper.records import SCHEMA_VERSION, Alert, DeadLetter, Origin, Reading
 from watchkeeper.topology import TOPICS, TableSpec
-from watchkeeper.wire import decode, encode
+from watchkeeper.wire import decode, encode, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
@@ -60,9 +60,9 @@ class Back(NamedTuple):
 def read_letter(partition: int, stored: Stored) -> Found:
     """A letter from its message. DecodeError: it is none."""
     try:
-        return Found(partition, stored.offset, _decoder.decode(stored.value))
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        message = f"dead-letter/{partition}, offset {stored.offset}: not a dead letter: {error}"
+        return Found(partition, stored.offset, read_record(stored.value, DeadLetter, "a dead letter"))
+    except DecodeError as error:
+        message = f"dead-letter/{partition}, offset {stored.offset}: {error}"
         raise DecodeError(message) from error
 
 
@@ -106,9 +106,6 @@ def way_back(letter: DeadLetter, shards: int, now: int) -> Back | RawMessage:
         f"{letter.id}: nothing is known of {letter.topic or 'no topic'!r}, where it came from; it can be discarded"
     )
     raise DecodeError(message)
-
-
-_decoder = msgspec.json.Decoder(DeadLetter)
 
 
 def _message(letter: DeadLetter, topic: Topic, shards: int) -> Back:

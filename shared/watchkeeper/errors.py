@@ -9,6 +9,7 @@ WatchkeeperError
 ├── ModelError       a stored model cannot be read, or a language model's answer cannot be used
 ├── Conflict         somebody else wrote first: the batch comes again
 ├── Unavailable      a dependency is down: the partition stops and goes on where it was
+├── Refused          a service refuses what it is asked, and always will: it is too large, say
 └── Undeclared       a stage touched what its row of the pipeline does not declare
 """
 
@@ -51,6 +52,10 @@ class Conflict(WatchkeeperError):
 
 class Unavailable(WatchkeeperError):
     """A dependency cannot be reached now; what was asked of it may work later."""
+
+
+class Refused(WatchkeeperError):
+    """A service refuses what it is asked, and will whenever it is asked again: a record is too large for it, say."""
 
 
 class Undeclared(WatchkeeperError):

@@ -23,7 +23,8 @@ class RawMessage:
 
     `device` is the authenticated one, empty where the body names devices itself (HTTP). `request` names an HTTP
     request and `shard` is the one of the device, where there is one.
-    `unnamed` is the device of the rows of a table that name none.
+    `unnamed` is the device of the rows of a table that name none. `once`: its client has named the request, and the
+    same one again is to be answered without being taken again.
     """
 
     body: bytes
@@ -33,6 +34,7 @@ class RawMessage:
     format: Form = "json"
     request: str = ""
     unnamed: str = ""
+    once: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class Emit:
 class Outcome:
     """All effects of a batch, committed in this order: blobs, puts, emits, dead, state; then `sends` and `expired`.
 
+    `notes` are puts that say that the rest was done, so they come last of what is durable.
+
     `states` are the shards whose state changed. `sends` leave for the world once all else is durable; `expired` blobs
     are no longer referred to. `counts` are readings (accepted, stored, deduplicated, shed, dead) and whatever else a
     stage counts.
@@ -101,6 +105,7 @@ class Outcome:
     emits: list[Emit] = dataclasses.field(default_factory=list)
     dead: list[DeadLetter] = dataclasses.field(default_factory=list)
     states: set[int] = dataclasses.field(default_factory=set)
+    notes: list[Put] = dataclasses.field(default_factory=list)
     sends: list[Delivery] = dataclasses.field(default_factory=list)
     expired: list[str] = dataclasses.field(default_factory=list)
     counts: Counter[str] = dataclasses.field(default_factory=Counter)

@@ -33,6 +33,7 @@ from watchkeeper.topology import (
     QUALITY,
     RAG_ERROR_REPORTING,
     REPORTS,
+    REQUESTS,
     REVIEWS,
     RULE_CHECK_OUTPUT,
     SCHEMAS,
@@ -49,9 +50,10 @@ if TYPE_CHECKING:
 PIPELINE = (
     Stage(
         "ingest",
-        on=(DEVICE_TELEMETRY, Http("POST /ingest/realtime, /ingest/batch, /ingest/csv")),
+        on=(DEVICE_TELEMETRY, Http("POST /ingest/realtime, …/batch, …/csv, …/upload, …/prometheus, /v1/metrics")),
         take=ingest,
         emits=(IOT_DATA_INGESTION, BATCH_DATA_INGESTION),
+        writes=(REQUESTS,),
         uses=("knowledge",),
     ),
     Stage(

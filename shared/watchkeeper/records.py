@@ -353,6 +353,26 @@ class Acknowledgement(msgspec.Struct, frozen=True, omit_defaults=True):
     v: int = SCHEMA_VERSION
 
 
+class RequestNote(msgspec.Struct, frozen=True, array_like=True):
+    """A request that was taken under its client's key: digests of both, when, and the counts of its receipt."""
+
+    key: int
+    body: int
+    ts: int
+    accepted: int
+    rejected: int = 0
+    shed: int = 0
+
+
+class RequestSlot(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The latest requests whose keys share a slot."""
+
+    tenant: str
+    slot: str
+    notes: tuple[RequestNote, ...] = ()
+    v: int = SCHEMA_VERSION
+
+
 class Review(msgspec.Struct, frozen=True, omit_defaults=True):
     """A person's verdict on an episode; retraining learns from it."""
 

@@ -1,10 +1,10 @@
 """One batch through one stage, its effects committed in order.
 
 A batch comes from one source partition. What has been taken before is skipped; the stage decides; its effects are
-committed: blobs, puts, emits, dead letters, state, meter, acknowledgement. A crash between any two of them brings the
-batch again: puts and blobs are repeated with the same content, what was emitted twice carries the same origin and is
-skipped by whoever takes it, and state that was written skips the batch as taken. Sends to the world come last; the
-outbox remembers them.
+committed: blobs, puts, emits, dead letters, state, meter, notes, acknowledgement. A crash between any two of them
+brings the batch again: puts and blobs are repeated with the same content, what was emitted twice carries the same
+origin and is skipped by whoever takes it, and state that was written skips the batch as taken. Sends to the world come
+last; the outbox remembers them.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Runner:
     published: Published
     shards: int
     clock: Callable[[], int]
-    lately: Lately = dataclasses.field(default_factory=Lately)
+    lately: Lately = dataclasses.field(default_factory=lambda: Lately(kept=0))
     states: States = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -231,6 +231,7 @@ class Runner:
                 self.ports.stream.append(DEAD_LETTER.name, messages)
             self.states.save(changed)
             self._meter(outcome.counts)
+            self._put_all(outcome.notes)
             ack()
         if outcome.sends and context:
             self._send(outcome, context)

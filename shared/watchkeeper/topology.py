@@ -151,6 +151,7 @@ SPEND = TableSpec("spend", records.Spend, "month / -")
 CUTOFFS = TableSpec("cutoffs", records.Cutoff, "current / -")
 ACKNOWLEDGEMENTS = TableSpec("acknowledgements", records.Acknowledgement, "tenant / alert")
 REVIEWS = TableSpec("reviews", records.Review, "tenant / episode")
+REQUESTS = TableSpec("requests", records.RequestSlot, "tenant / slot")
 
 TABLES: Mapping[str, TableSpec] = {
     table.name: table
@@ -166,6 +167,7 @@ TABLES: Mapping[str, TableSpec] = {
         CUTOFFS,
         ACKNOWLEDGEMENTS,
         REVIEWS,
+        REQUESTS,
     )
 }
 

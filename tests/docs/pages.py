@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks import tables
 from tests.docs import aws_parts
 from watchkeeper.describe import as_mermaid
 from watchkeeper.memory import memory_ports
@@ -84,6 +85,7 @@ MADE: dict[tuple[str, str], Callable[[], str]] = {
     ("README.md", "the pipeline"): picture,
     ("docs/configuration.md", "the settings"): settings_table,
     ("docs/api.md", "the endpoints"): endpoint_table,
+    **{("docs/performance.md", part): make for part, make in tables.PARTS.items()},
     ("docs/aws-infrastructure.md", "the keys"): aws_parts.stack_keys,
     ("docs/aws-infrastructure.md", "the functions"): aws_parts.function_table,
     ("docs/aws-infrastructure.md", "the wildcards"): aws_parts.wildcards,

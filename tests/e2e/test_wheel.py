@@ -22,11 +22,11 @@ def run(*command, where, seconds=400):
 def test_the_wheel_runs_the_demo_in_a_clean_environment_and_loses_nothing(tmp_path):
     run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, ROOT, where=tmp_path)
     (wheel,) = tmp_path.glob("*.whl")
-    venv.create(tmp_path / "clean", with_pip=True)
+    venv.create(tmp_path / "clean")
     python = tmp_path / "clean" / "bin" / "python"
-    quiet = ("-m", "pip", "install", "-q", "--disable-pip-version-check")
-    run(python, *quiet, "--require-hashes", "--no-deps", "-r", ROOT / "requirements" / "local.txt", where=tmp_path)
-    run(python, *quiet, "--no-deps", wheel, where=tmp_path)
+    install = (sys.executable, "-m", "uv", "pip", "install", "-q", "--python", python, "--no-deps")
+    run(*install, "--require-hashes", "-r", ROOT / "requirements" / "local.txt", where=tmp_path)
+    run(*install, wheel, where=tmp_path)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     output = run(python.with_name("watchkeeper"), "demo", "--seconds", "10", where=elsewhere)

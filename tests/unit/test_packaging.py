@@ -16,11 +16,14 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 # Which extras a lock file is made from. Every one holds the core's dependencies too.
 LOCKS = {
     "local": ["local"],
-    "dev": ["local", "dev"],
+    "dev": ["local", "aws", "dev"],
     "aws": ["aws"],
     "azure": ["azure"],
     "infra": ["infra", "infra-checks"],
+    "bench": ["bench"],
 }
+ALONE = {"bench"}  # in a venv of its own: what it shares with the others is the core's dependencies only
+APART = "emulators"  # in an environment of its own, so of other versions than the rest: a dependency group
 
 
 def lock_text(name: str) -> str:
@@ -49,14 +52,14 @@ def packages_in_the_tree() -> list[Path]:
 
 
 def test_every_lock_file_is_known_here():
-    assert {path.stem for path in (ROOT / "requirements").iterdir()} == set(LOCKS)
+    assert {path.stem for path in (ROOT / "requirements").iterdir()} == {*LOCKS, APART}
 
 
 def test_every_extra_has_a_lock_file():
     assert set(PROJECT["optional-dependencies"]) == {extra for extras in LOCKS.values() for extra in extras}
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", [*LOCKS, APART])
 def test_a_lock_file_names_no_address_and_no_folder_of_the_machine_that_made_it(name):
     text = lock_text(name)
     unwanted = r"\w+://|--(?:extra-)?index|--find-links|--trusted-host|(?:^|[\s=])(?:/|[A-Za-z]:\\)|@\s"
@@ -64,20 +67,23 @@ def test_a_lock_file_names_no_address_and_no_folder_of_the_machine_that_made_it(
     assert "make lock" in text.splitlines()[1]
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", [*LOCKS, APART])
 def test_a_lock_file_pins_every_direct_dependency_with_hashes(name):
     locked = pins(lock_text(name))
-    direct = list(PROJECT["dependencies"])
-    for extra in LOCKS[name]:
+    direct = list(PYPROJECT["dependency-groups"][APART] if name == APART else PROJECT["dependencies"])
+    for extra in LOCKS.get(name, []):
         direct += PROJECT["optional-dependencies"][extra]
     assert {normalised(requirement) for requirement in direct} - set(locked) == set()
     assert [package for package, versions in locked.items() if any(hashes == 0 for _, hashes in versions)] == []
 
 
 def test_a_package_has_the_same_versions_in_every_lock_file():
+    core = {normalised(requirement) for requirement in PROJECT["dependencies"]}
     versions: dict[str, dict[frozenset[str], list[str]]] = {}
     for name in LOCKS:
         for package, pinned in pins(lock_text(name)).items():
+            if name in ALONE and package not in core:
+                continue
             versions.setdefault(package, {}).setdefault(frozenset(v for v, _ in pinned), []).append(name)
     assert {package: found for package, found in versions.items() if len(found) > 1} == {}
 
@@ -115,7 +121,7 @@ def test_every_make_target_is_declared_and_listed_by_make_help():
 
 
 def test_a_lock_file_is_made_by_make_lock_for_every_set():
-    assert set(re.findall(r"-o requirements/(\w+)\.txt", MAKEFILE)) == set(LOCKS)
+    assert set(re.findall(r"-o requirements/(\w+)\.txt", MAKEFILE)) == {*LOCKS, APART}
 
 
 def test_ci_runs_what_a_person_runs():

@@ -14,7 +14,7 @@ import msgspec
 from watchkeeper.errors import DecodeError
 from watchkeeper.intake import sent
 from watchkeeper.intake.sent import Bad, SentReading, limit
-from watchkeeper.intake.tables import read_table
+from watchkeeper.intake.tables import read_table, read_table_slice
 
 if TYPE_CHECKING:
     from watchkeeper.intake.sent import Form
@@ -53,6 +53,23 @@ def readings_of(body: bytes, form: Form, device: str = "") -> list[SentReading |
             return _msgpack(body)
         case "csv":
             return list(read_table(body, device))
+        case _:
+            return _less_common(body, form, device)
+
+
+def _less_common(body: bytes, form: Form, device: str) -> list[SentReading | Bad]:
+    """Slices, and what services say of themselves; the packages that read that are loaded when one of them speaks."""
+    if form == "ndjson-slice":
+        return [_single(line[0]) for line in LINE.finditer(body)]
+    if form == "csv-slice":
+        return list(read_table_slice(body, device))
+    if form in {"otlp", "otlp-json"}:
+        from watchkeeper.intake.otlp import read_otlp
+
+        return read_otlp(body, as_json=form == "otlp-json")
+    from watchkeeper.intake.prometheus import read_prometheus
+
+    return read_prometheus(body, device, open_metrics=form == "openmetrics")
 
 
 def _json(body: bytes) -> list[SentReading | Bad]:

@@ -12,7 +12,9 @@ import msgspec
 
 from watchkeeper.errors import DecodeError
 
-Form: TypeAlias = Literal["json", "ndjson", "msgpack", "csv"]
+Form: TypeAlias = Literal[
+    "json", "ndjson", "msgpack", "csv", "ndjson-slice", "csv-slice", "prometheus", "openmetrics", "otlp", "otlp-json"
+]
 
 MAX_READINGS = 100_000  # in one body
 MAX_METRICS = 256

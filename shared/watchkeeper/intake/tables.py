@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
 import itertools
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 TIME_COLUMNS = ("ts", "timestamp", "datetime", "time")
 KNOWN_COLUMNS = frozenset({"device", "site", *TIME_COLUMNS})
 SEPARATORS = (",", ";", "\t", "|")
+LINES_PER_ROW = 20  # of a slice: a quote that is not closed within so many is a mistake
 SNIFFED = 65_536  # characters in which the separator of the first row is looked for
 
 
@@ -41,6 +43,66 @@ def read_table(body: bytes, device: str = "") -> Iterator[SentReading | Bad]:
     for row in rest:
         if row:
             yield _reading(names, row, separator, device)
+
+
+def read_table_slice(body: bytes, device: str = "") -> Iterator[SentReading | Bad]:
+    """The rows of a slice of a table (UTF-8, its first row again in front), however many; a broken one is bad alone.
+
+    DecodeError: the first row does not name the columns.
+    """
+    end = end_of_row(body, 0, len(body)) or len(body)
+    try:
+        head = body[:end].decode()
+        separator = _separator(head[:SNIFFED])
+        names = [name.strip() for name in next(csv.reader([head], delimiter=separator, strict=True), [])]
+    except (UnicodeDecodeError, csv.Error) as error:
+        message = f"the first row is not CSV in UTF-8, or in UTF-16 with a byte order mark: {error}"
+        raise DecodeError(message) from error
+    _check_names(names, device)
+    for row in _rows(body[end:], separator):
+        if row:
+            yield row if isinstance(row, Bad) else _reading(names, row, separator, device)
+
+
+def end_of_row(table: bytes | bytearray, start: int, limit: int) -> int | None:
+    """Where the row ends that `start` lies in, behind its line break; None: not before `limit`.
+
+    A line break within quotes ends no row (RFC 4180); quotes are counted from the beginning of `table`.
+    """
+    quotes = table.count(b'"', 0, start)
+    while (found := table.find(b"\n", start, limit)) >= 0:
+        quotes += table.count(b'"', start, found)
+        if quotes % 2 == 0:
+            return found + 1
+        start = found + 1
+    return None
+
+
+def _rows(rest: bytes, separator: str) -> Iterator[list[str] | Bad]:
+    """The cells of each row. Where something may be wrong they are read one by one, and a broken one is bad alone."""
+    if b'"' not in rest:
+        with contextlib.suppress(UnicodeDecodeError, csv.Error):
+            yield from list(csv.reader(io.StringIO(rest.decode(), newline=""), delimiter=separator, strict=True))
+            return
+    lines = list(io.StringIO(rest.decode(errors="surrogateescape"), newline=""))
+    at = 0
+    while at < len(lines):
+        reader = csv.reader(lines[at : at + LINES_PER_ROW], delimiter=separator, strict=True)
+        taken = 1
+        try:
+            row = next(reader, [])
+            taken = reader.line_num
+            "".join(row).encode()
+        except (csv.Error, UnicodeEncodeError) as error:
+            # A quote that is never closed would swallow the rows behind it: its line alone is bad.
+            yield Bad(lines[at].rstrip("\r\n").encode(errors="surrogateescape"), f"not CSV in UTF-8: {_why(error)}")
+        else:
+            yield row
+        at += taken
+
+
+def _why(error: csv.Error | UnicodeEncodeError) -> str:
+    return "a byte that is none" if isinstance(error, UnicodeEncodeError) else str(error)
 
 
 def _text(body: bytes) -> str:

@@ -66,6 +66,7 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
     importance: Importance | None = None
     interval_ms: int | None = None
     gap_ms: int | None = None
+    keep_ms: int | None = None
     clock: Clock | None = None
     time_zone: str | None = None
     calendar: Calendar | None = None
@@ -99,7 +100,8 @@ class DeviceClass(Shared, frozen=True):
 class DeviceProfile(msgspec.Struct, frozen=True):
     """What is known of one device. `metrics` and `derived` are those of its class, empty for a generic device.
 
-    `gap_ms`: a longer silence is a gap. `feeds` and `fed_by` are its neighbours, whichever file says so.
+    `gap_ms`: a longer silence is a gap. `keep_ms`: what is older is deleted (0: nothing is). `feeds` and `fed_by` are
+    its neighbours, whichever file says so.
     """
 
     device: str
@@ -110,6 +112,7 @@ class DeviceProfile(msgspec.Struct, frozen=True):
     metrics: Mapping[str, MetricSpec]
     time_zone: str = "UTC"
     gap_ms: int = GAP_LEAST_MS
+    keep_ms: int = 0
     clock: Clock = Clock.TRUST
     calendar: Calendar | None = None
     owner: str = ""
@@ -186,6 +189,7 @@ class Catalogue(msgspec.Struct, frozen=True, dict=True):
             metrics=of.metrics,
             time_zone=own.time_zone or of.time_zone or "UTC",
             gap_ms=own.gap_ms or of.gap_ms or max(GAP_INTERVALS * interval_ms, GAP_LEAST_MS),
+            keep_ms=own.keep_ms or of.keep_ms or 0,
             clock=own.clock or of.clock or Clock.TRUST,
             calendar=own.calendar or of.calendar,
             owner=own.owner or of.owner or "",

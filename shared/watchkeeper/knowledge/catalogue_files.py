@@ -24,7 +24,18 @@ from watchkeeper.knowledge.units import Conversion, conversion
 from watchkeeper.knowledge.yaml_nodes import Node, parse_yaml
 from watchkeeper.records import Importance
 
-SHARED_KEYS = ("importance", "interval", "gap_after", "clock", "time_zone", "calendar", "owner", "notes", "sends")
+SHARED_KEYS = (
+    "importance",
+    "interval",
+    "gap_after",
+    "keep",
+    "clock",
+    "time_zone",
+    "calendar",
+    "owner",
+    "notes",
+    "sends",
+)
 CLASS_KEYS = ("class", "description", "match", "metrics", "derived", "devices", *SHARED_KEYS)
 DEVICE_KEYS = ("site", "feeds", "fed_by", *SHARED_KEYS)
 METRIC_KEYS = ("unit", "range", "missing", "fill", "fill_for", "stuck_after")
@@ -117,6 +128,7 @@ def _shared(fields: Fields, metrics: Mapping[str, MetricSpec], complain: Complai
         "importance": fields.choice("importance", Importance.NORMAL) if "importance" in fields else None,
         "interval_ms": _duration("interval", fields, complain),
         "gap_ms": _duration("gap_after", fields, complain),
+        "keep_ms": _duration("keep", fields, complain),
         "clock": fields.choice("clock", Clock.TRUST) if "clock" in fields else None,
         "time_zone": read_time_zone(fields, complain) or None,
         "calendar": read_calendar(calendar, complain) if calendar else None,

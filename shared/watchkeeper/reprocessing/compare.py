@@ -15,6 +15,7 @@ from watchkeeper.reprocessing.work import shadow_episodes
 from watchkeeper.series.query import readings
 from watchkeeper.series.reader import reading
 from watchkeeper.topology import EPISODES
+from watchkeeper.wire import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,7 +129,7 @@ def _live(tables: Tables, plan: Plan, tenants: set[str]) -> dict[DeviceKey, list
     for tenant in tenants:
         low, high = f"{plan.start:013d}", f"{plan.end:013d}"
         while rows := tables.query(EPISODES.name, tenant, low, high):
-            found += [msgspec.json.decode(row.value, type=Episode) for row in rows]
+            found += [read_record(row.value, Episode) for row in rows]
             low = f"{rows[-1].key.sort}\0"
     return _by_device(found)
 

@@ -32,6 +32,7 @@ from watchkeeper.topology import (
     RAG_ERROR_REPORTING,
     RULE_CHECK_OUTPUT,
 )
+from watchkeeper.wire import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,7 +103,7 @@ class Replay:
         """The episodes of a tenant that have opened at `opened_from` (epoch ms) or later."""
         low, found = f"{max(opened_from, 0):013d}", []
         while rows := self.ports.tables.query(EPISODES.name, tenant, low):
-            found += [msgspec.json.decode(row.value, type=Episode) for row in rows]
+            found += [read_record(row.value, Episode) for row in rows]
             low = f"{rows[-1].key.sort}\0"
         return found
 

@@ -2,7 +2,8 @@
 
 The shard's segments are merged sixteen at a time, until together they are worth dividing; then all of them become
 one segment for each device. A device's segments are merged sixteen of a level at a time, or all of them
-when that fills one; a full one is never written again, and sixty-four of those are kept under one name, a page.
+when that fills one; a full one is never written again, and sixty-four of those are kept under one name, a page. What is
+older than a device's readings are kept is let go of then, segment by segment.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from watchkeeper.series.section import Effort, Section
 from watchkeeper.series.segment import Segment, SegmentRef, Written, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from watchkeeper.ports import Blobs
     from watchkeeper.series.manifest import KnownDevice, StoreState
@@ -34,11 +35,15 @@ _ROWS_AT_ONCE = 4 * FULL_ROWS
 
 @dataclasses.dataclass(slots=True)
 class Merging:
-    """The segments of one shard in one batch: what to write, and what is no longer referred to."""
+    """The segments of one shard in one batch: what to write, and what is no longer referred to.
+
+    `kept_since` answers for a device the event time (epoch ms) before which its segments may go; by default none may.
+    """
 
     shard: int
     state: StoreState
     blobs: Blobs
+    kept_since: Callable[[str], int] = lambda _: 0
     written: dict[str, bytes] = dataclasses.field(default_factory=dict)
     expired: list[str] = dataclasses.field(default_factory=list)
 
@@ -77,7 +82,7 @@ class Merging:
             for part, device in zip(group, known, strict=True):
                 older: list[SegmentRef] = []
                 if device.newest:
-                    older = [*newest[device.newest].before, device.newest]
+                    older = self._kept([*newest[device.newest].before, device.newest], self.kept_since(device.device))
                 self._add(device, part, older, assembly, sequence)
 
     def _add(
@@ -104,6 +109,23 @@ class Merging:
             level=level, sequence=sequence, before=before, effort=effort,
         )  # fmt: skip
         self.state.know(msgspec.structs.replace(device, newest=self._keep(added)))
+
+    def _kept(self, refs: list[SegmentRef], since: int) -> list[SegmentRef]:
+        """Those that are not wholly older, and pages of such; the others are expired."""
+        kept = []
+        for ref in refs:
+            if ref.first >= since or (ref.level <= FULL and ref.last >= since):
+                kept.append(ref)
+                continue
+            inside = self._load([ref])[ref].before if ref.level > FULL else []
+            left = self._kept(inside, since)
+            if left and left == inside:
+                kept.append(ref)
+                continue
+            self.expired.append(ref.key(self.shard))
+            if left:
+                kept.append(self._keep(write([], [], [], level=ref.level, sequence=ref.sequence, before=left)))
+        return kept
 
     def _paged(self, refs: list[SegmentRef], sequence: int) -> list[SegmentRef]:
         """The same segments under fewer names, where there are many full ones."""

@@ -13,10 +13,12 @@ from watchkeeper.errors import DecodeError
 from watchkeeper.ids import device_hash, shard_of, text_id
 from watchkeeper.intake.assembly import Assembly, Placed
 from watchkeeper.intake.bodies import readings_of
+from watchkeeper.intake.requests import Place, Remembered, digest_of, place_of
 from watchkeeper.intake.sent import Bad, SentReading, device_fault, fault_of, time_of
-from watchkeeper.outcome import Delivered, Emit, Outcome, RawMessage
-from watchkeeper.records import DeadLetter, Device, Origin
-from watchkeeper.topology import IOT_DATA_INGESTION
+from watchkeeper.outcome import ABSENT, Delivered, Emit, Outcome, Put, RawMessage
+from watchkeeper.ports import Key
+from watchkeeper.records import DeadLetter, Device, Origin, RequestNote, RequestSlot
+from watchkeeper.topology import IOT_DATA_INGESTION, REQUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,12 +39,17 @@ class Rejection(msgspec.Struct, frozen=True):
 
 @dataclasses.dataclass(slots=True)
 class Receipt:
-    """What became of one body. `error`: nothing of it could be understood, and nothing was kept."""
+    """What became of one body. `error`: nothing of it could be understood, and nothing was kept.
+
+    `reused`: the request's name is that of another body. `repeated`: it had been taken before.
+    """
 
     accepted: int = 0
     rejected: list[Rejection] = dataclasses.field(default_factory=list)
     shed: int = 0
     error: str = ""
+    reused: bool = False
+    repeated: bool = False
 
 
 def ingest(batch: Sequence[Delivered], ctx: Context) -> Outcome:
@@ -52,8 +59,52 @@ def ingest(batch: Sequence[Delivered], ctx: Context) -> Outcome:
 
 
 def admit(requests: Sequence[RawMessage], topic: Topic, ctx: Context) -> tuple[Outcome, list[Receipt]]:
-    """Bodies of HTTP requests, in which readings name their devices; answers what became of each body too."""
-    return _ingest(requests, [None] * len(requests), topic, ctx)
+    """Bodies of requests and slices of uploads, in which readings name their devices; and what became of each body.
+
+    One that had been taken before under its name is answered again, and no reading of it is taken.
+    """
+    places = {Key(*place_of(request.tenant, request.request)) for request in requests if request.once}
+    if not places:
+        return _ingest(requests, [None] * len(requests), topic, ctx)
+    rows = ctx.get_many(REQUESTS, sorted(places), RequestSlot)
+    remembered = Remembered({Place(*key): row for key, (row, _) in rows.items()}, ctx.now)
+    fresh: dict[int, RawMessage] = {}
+    names: set[tuple[str, str]] = set()
+    for at, request in enumerate(requests):
+        name = (request.tenant, request.request)
+        if not request.once or (name not in names and not remembered.find(*name)):
+            fresh[at] = request
+            names.add(name)
+    outcome, made = _ingest([*fresh.values()], [None] * len(fresh), topic, ctx)
+    receipts = dict(zip(fresh, made, strict=True))
+    for at, request in fresh.items():
+        receipt = receipts[at]
+        if request.once and not receipt.error:
+            counts = (receipt.accepted, len(receipt.rejected), receipt.shed)
+            remembered.note(request.tenant, request.request, _digest(request, topic), counts)
+    for at, request in enumerate(requests):
+        if at not in receipts:
+            receipts[at] = _again(request, remembered.find(request.tenant, request.request), topic, ctx)
+    for place, slot in remembered.changed():
+        version = rows[Key(*place)][1] if Key(*place) in rows else ABSENT
+        outcome.notes.append(Put(REQUESTS, place.tenant, place.slot, slot, version))
+    return outcome, [receipts[at] for at in range(len(requests))]
+
+
+def _digest(request: RawMessage, topic: Topic) -> int:
+    return digest_of(topic.name, request.format, request.unnamed, body=request.body)
+
+
+def _again(request: RawMessage, note: RequestNote | None, topic: Topic, ctx: Context) -> Receipt:
+    """The receipt of a request that has been taken before, or (no note) came together with one that could not be."""
+    if note is None:
+        return _ingest([request], [None], topic, ctx)[1][0]
+    if note.body != _digest(request, topic):
+        return Receipt(reused=True)
+    receipt = Receipt(note.accepted, shed=note.shed, repeated=True)
+    if note.rejected:  # the same is wrong with them as it was: only the counts had to be kept
+        receipt.rejected = _ingest([request], [None], topic, ctx)[1][0].rejected
+    return receipt
 
 
 def _ingest(

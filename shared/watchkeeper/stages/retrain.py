@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
 from watchkeeper.detection.config import DEFAULT
@@ -17,6 +16,7 @@ from watchkeeper.ids import text_id
 from watchkeeper.records import Flag, Review
 from watchkeeper.series.query import DeviceHistory, history
 from watchkeeper.topology import REVIEWS
+from watchkeeper.wire import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,7 @@ def _histories(ports: Ports, shards: int, start: int | None) -> Iterator[History
         for device in history(ports.blobs, shard, start):
             if device.tenant not in reviews:
                 rows = ports.tables.query(REVIEWS.name, device.tenant, limit=100_000)
-                reviews[device.tenant] = [msgspec.json.decode(row.value, type=Review) for row in rows]
+                reviews[device.tenant] = [read_record(row.value, Review) for row in rows]
             theirs = [review for review in reviews[device.tenant] if review.device == device.device]
             newest = slice(-MOST_READINGS, None)
             values = device.values[:, newest].T

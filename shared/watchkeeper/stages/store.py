@@ -50,7 +50,7 @@ def store(batch: Sequence[Delivered], ctx: Context) -> Outcome:
         state: StoreState = ctx.states[shard]
         for section in sections:
             due += _devices(section, assembly, state, ctx)
-        merging = Merging(shard, state, ctx.blobs)
+        merging = Merging(shard, state, ctx.blobs, lambda device: _kept_since(device, ctx))
         merging.append(sections, assembly)
         outcome.blobs += [BlobPut(key, data) for key, data in merging.written.items()]
         outcome.expired += merging.expired
@@ -58,6 +58,12 @@ def store(batch: Sequence[Delivered], ctx: Context) -> Outcome:
     outcome.puts += _records(due, ctx)
     outcome.counts += latency_counts(_latencies(assembly, ctx.now))
     return outcome
+
+
+def _kept_since(device: str, ctx: Context) -> int:
+    """The event time before which the catalogue lets go of a device's readings, epoch ms."""
+    keep_ms = ctx.bundle.catalogue.profile(device).keep_ms
+    return ctx.now - keep_ms if keep_ms else 0
 
 
 def _latencies(assembly: Assembly, now: int) -> Ints:

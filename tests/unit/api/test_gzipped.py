@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from tests.unit.api.conftest import NOW
+from watchkeeper.intake.gzipped import MAX_MEMBERS, Gunzip, NotGzipError, OverLimitError
 from watchkeeper_api import Limits
-from watchkeeper_api.gzipped import MAX_MEMBERS, Gunzip, NotGzipError, OverLimitError
 
 READING = msgspec.json.encode({"device": "pump-7", "ts": NOW, "values": {"pressure": 4.2}})
 LIMIT = 10_000_000

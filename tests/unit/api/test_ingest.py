@@ -187,18 +187,6 @@ def test_the_tenant_is_the_one_of_the_key_and_cannot_be_sent(make_api, ports):
     assert [device.tenant for device in pack.devices] == ["acme"]
 
 
-def test_a_request_sent_again_under_its_key_makes_the_same_readings(make_api, ports):
-    api = make_api()
-    timeless = {"device": "pump-7", "values": {"pressure": 4.2}}
-    for key in ("a", "a", "b"):
-        assert api.post("/ingest/realtime", json=timeless, headers={"idempotency-key": key}).status_code == 202
-    logs = [ports.stream.read(IOT_DATA_INGESTION.name, partition, -1, 10) for partition in range(2)]
-    packs = [Pack.decode(stored.value) for log in logs for stored in log]
-    first, again, other = [int(pack.ids(table)[0]) for pack in packs for table in pack.tables]
-    assert first == again
-    assert first != other
-
-
 @pytest.mark.parametrize("key", ["", "x" * 201])
 def test_a_key_of_a_request_has_a_sensible_length(api, key):
     answer = api.post("/ingest/realtime", json=READING, headers={"idempotency-key": key})

@@ -50,6 +50,8 @@ from watchkeeper.records import (
     Origin,
     QualityRecord,
     Report,
+    RequestNote,
+    RequestSlot,
     Review,
     SchemaRecord,
     Severity,
@@ -63,6 +65,7 @@ from watchkeeper.series.section import Section
 from watchkeeper.series.segment import Segment, SegmentRef
 from watchkeeper.states import ENVELOPE, ENVELOPE_VERSION, read_envelope
 from watchkeeper.watching import WatchState
+from watchkeeper.wire import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,6 +204,7 @@ def records() -> dict[str, msgspec.Struct]:
         "delivery": Delivery("ep-1/firing", "phone", alert, 2, TS + 9, "pending", "away"),
         "acknowledgement": Acknowledgement("ep-1", "acme", "ann", TS, "on it"),
         "review": Review("ep-1", "acme", "pump-1", TS, TS + 9, "confirmed", "ann", TS + 99, "worn"),
+        "requests": RequestSlot("acme", "0007", (RequestNote(7, 9, TS, 100, 2, 1),)),
         "spend": Spend("2026-03", 1.5, 3.0, 10.0, "ok", {"clean": 1.5}, TS),
         "cutoff": Cutoff("cutoff", TS, "2026-03", off, Switches(), "al-1", ("al-0",)),
     }
@@ -310,7 +314,7 @@ def kinds() -> dict[str, Kind]:
         codec = STAGES[name].codec
         found[f"state-{name}"] = Kind("bin", codec.version, state, codec.encode, codec.decode, codec.encode)
     for name, record in records().items():
-        found[f"record-{name}"] = Kind("json", SCHEMA_VERSION, record, msgspec.json.encode, _reads(type(record)))
+        found[f"record-{name}"] = Kind("json", SCHEMA_VERSION, record, msgspec.json.encode, _record(type(record)))
     envelope = ({"clean:t/3": (17, 2)}, b"body")
     in_force = InForce("b-2", "b-1", (Move("b-2", TS, "published"),), {"shipped": "b-2"}, "shipped")
     return found | {
@@ -361,6 +365,10 @@ def path_of(name: str, version: int) -> Path:
 
 def _reads(kind: type) -> Callable[[bytes], Any]:
     return msgspec.json.Decoder(kind).decode
+
+
+def _record(kind: type[msgspec.Struct]) -> Callable[[bytes], Any]:
+    return lambda data: read_record(data, kind)
 
 
 def _envelope(content: tuple[dict[str, tuple[int, int]], bytes]) -> bytes:

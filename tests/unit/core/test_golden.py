@@ -1,5 +1,6 @@
 """What any version has stored must be readable for ever: read as it is, or migrated."""
 
+import msgspec
 import pytest
 
 from tests.unit.core.golden_samples import FOLDER, expected, kinds, path_of, records, states
@@ -26,3 +27,10 @@ def test_there_is_a_sample_of_everything_that_is_stored_or_travels():
 def test_there_is_no_golden_file_that_nothing_reads():
     """A version that was taken back, or a kind that is gone, would be forgotten with what people have stored of it."""
     assert {path.name for path in FOLDER.iterdir()} == {path_of(*each).name for each in VERSIONS}
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if name.startswith("record-")])
+def test_a_record_says_its_version_unless_it_is_the_first(name):
+    """Fields at their default are left out; a record that says no version is read as one of the first."""
+    said = msgspec.json.decode(KINDS[name].write(KINDS[name].sample)).get("v", 1)
+    assert said == KINDS[name].version

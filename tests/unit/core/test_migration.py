@@ -3,16 +3,24 @@
 import msgspec
 import pytest
 
-from tests.unit.core.golden_samples import model, segment, states
+from tests.unit.core.golden_samples import model, records, segment, states
 from tests.unit.core.stages_of_tests import stage
+from watchkeeper import wire
 from watchkeeper.codec import StructCodec
 from watchkeeper.detection import model as models
 from watchkeeper.detection import state as detector
-from watchkeeper.errors import ModelError, StateError
-from watchkeeper.memory import MemoryBlobs
+from watchkeeper.errors import DecodeError, ModelError, StateError
+from watchkeeper.knowledge.bundle import Bundle
+from watchkeeper.memory import MemoryBlobs, memory_ports
 from watchkeeper.migration import migrated
+from watchkeeper.pipeline import STAGES
+from watchkeeper.ports import Key, Message
+from watchkeeper.published import Published
+from watchkeeper.records import Report
 from watchkeeper.series import segment as segments
 from watchkeeper.states import States, state_key
+from watchkeeper.topology import ALERTS, DASHBOARD_ALERTS, DEAD_LETTER
+from watchkeeper.worker import Worker
 
 
 class Tally(msgspec.Struct, array_like=True):
@@ -108,3 +116,47 @@ def test_a_model_an_earlier_release_trained_is_read(monkeypatch):
 def test_there_is_no_step_that_is_left_out():
     with pytest.raises(StateError, match="version 2 is damaged"):
         migrated([], 1, 3, {1: list}, "it", StateError)
+
+
+def test_a_field_that_a_newer_minor_release_has_added_is_left_out():
+    report = records()["report"]
+    said = msgspec.json.decode(msgspec.json.encode(report)) | {"mood": "grim"}
+    assert wire.read_record(msgspec.json.encode(said), Report) == report
+
+
+def test_a_record_of_a_later_version_is_refused_by_name():
+    said = msgspec.json.decode(msgspec.json.encode(records()["report"])) | {"v": 2}
+    with pytest.raises(DecodeError, match="a Report of version 2; this release reads 1: run the newer release"):
+        wire.read_record(msgspec.json.encode(said), Report)
+
+
+def test_a_record_of_an_earlier_version_is_migrated(monkeypatch):
+    monkeypatch.setattr(wire, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(wire, "RECORD_UPGRADES", {Report: {1: lambda said: said | {"what": said["what"].upper()}}})
+    read = wire.read_record(msgspec.json.encode(records()["report"]), Report)
+    assert (read.what, read.v) == ("IT IS HOT.", 2)
+
+
+def test_an_alert_of_a_later_version_is_kept_as_a_dead_letter_and_its_neighbours_are_told():
+    alert = records()["alert"]
+    later = msgspec.structs.replace(alert, id="ep-2", v=2)
+    ports = memory_ports(1)
+    ports.stream.append(DASHBOARD_ALERTS.name, [Message(0, msgspec.json.encode(each)) for each in (later, alert)])
+    published = Published(ports, Bundle.from_files({}))
+    worker = Worker(ports, published, shards=1, clock=lambda: 0, lanes=[STAGES["notify"]], timers=())
+    worker.step()
+    (letter,) = ports.stream.read(DEAD_LETTER.name, 0, -1, 9)
+    assert b"of version 2" in letter.value
+    assert [row.key.sort for row in ports.tables.query(ALERTS.name, alert.tenant)] == ["ep-1"]
+
+
+def test_a_row_of_a_later_version_stops_the_partition_and_nothing_is_lost():
+    alert = records()["alert"]
+    ports = memory_ports(1)
+    ports.tables.put(ALERTS.name, Key(alert.tenant, alert.id), msgspec.json.encode(msgspec.structs.replace(alert, v=2)))
+    ports.stream.append(DASHBOARD_ALERTS.name, [Message(0, msgspec.json.encode(alert))])
+    published = Published(ports, Bundle.from_files({}))
+    worker = Worker(ports, published, shards=1, clock=lambda: 0, lanes=[STAGES["notify"]], timers=())
+    worker.step()
+    assert "alerts acme/ep-1: a Alert of version 2" in worker.blocked["notify dashboard-alerts/0"]
+    assert ports.stream.read(DEAD_LETTER.name, 0, -1, 9) == []

@@ -58,6 +58,7 @@ METRICS = "class: a\nmetrics:\n  t: {unit: degC}\n  flow: {unit: m3/h}\n  plain:
         ("sends: {flow: '(('}", "unknown unit '(('"),
         ("devices: {a-1: {sends: {t: bar}}}", "6:28: units that do not measure the same"),
         ("clock: fix", "6:8: unknown clock 'fix' (one of trust, correct)"),
+        ("keep: 0d", "6:7: 'keep' must be longer than 0s"),
         ("gap_after: 0s", "6:12: 'gap_after' must be longer than 0s"),
         ("time_zone: Europe/Berlim", "6:12: unknown time zone 'Europe/Berlim' (did you mean 'Europe/Berlin'?)"),
         ("calendar: {days: mon-fry}", "not a weekday: 'fry'"),
@@ -127,7 +128,7 @@ notes: Serviced in May.
 metrics:
   t: {unit: degC, fill: linear, fill_for: 1m, stuck_after: 2h}
 devices:
-  a-1: {feeds: [a-2, x-9], importance: critical, gap_after: 1h, clock: trust, owner: me}
+  a-1: {feeds: [a-2, x-9], importance: critical, gap_after: 1h, keep: 30d, clock: trust, owner: me}
   a-3: {fed_by: [a-2], time_zone: UTC, notes: Noisy.}
 """
 
@@ -137,6 +138,7 @@ def test_a_device_is_what_its_class_says_unless_it_is_said_of_itself():
     one, two, three = (catalogue.profile(f"a-{n}") for n in (1, 2, 3))
     assert (one.importance, one.clock, one.owner, one.gap_ms) == (Importance.CRITICAL, Clock.TRUST, "me", 3_600_000)
     assert (two.importance, two.clock, two.owner, two.gap_ms) == (Importance.LOW, Clock.CORRECT, "utilities", 300_000)
+    assert (one.keep_ms, two.keep_ms) == (30 * 86_400_000, 0)
     assert (two.time_zone, three.time_zone, three.notes) == ("Europe/Berlin", "UTC", "Noisy.")
     assert one.calendar == Calendar(days=(0, 1, 2, 3, 4), hours=((480, 1080),))
     assert (one.feeds, two.fed_by, two.feeds, three.fed_by) == (("a-2", "x-9"), ("a-1",), ("a-3",), ("a-2",))

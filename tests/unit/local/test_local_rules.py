@@ -189,7 +189,7 @@ def test_mistakes_in_the_rules_or_the_data_are_told(run, tmp_path, data):
 
 def test_a_wrong_flag_of_an_action_is_told_with_what_was_meant(capsys):
     with pytest.raises(SystemExit):
-        main(["rules", "test", "x.yaml", "--on", "x.csv", "--clas=x", "--onn"])
+        main(["rules", "test", "x.yaml", "--on", "x.csv", "--class=x", "--onn"])
     assert "did you mean --on?" in capsys.readouterr().err
 
 

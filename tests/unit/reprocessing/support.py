@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,15 @@ class World:
         receiver = self.ports.receivers["memory"]
         assert isinstance(receiver, MemoryReceiver)
         return receiver.alerts
+
+    def copy(self) -> World:
+        """Another one in which the same has happened; what is stored is shared by neither."""
+        other = World(now=self.now)
+        for port in ("stream", "tables", "blobs", "meter"):
+            held = {name: value for name, value in vars(getattr(self.ports, port)).items() if name != "_lock"}
+            vars(getattr(other.ports, port)).update(copy.deepcopy(held))
+        other.put_in_force(self.worker.published.bundle)
+        return other
 
     def put_in_force(self, wanted: Bundle) -> None:
         publish_bundle(self.ports.blobs, wanted, now=self.now)

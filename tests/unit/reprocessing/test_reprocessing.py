@@ -237,11 +237,13 @@ def test_killed_between_any_two_effects_and_run_again_it_ends_the_same(monkeypat
     monkeypatch.setattr(merging, "DIVIDE_ROWS", 300)
     monkeypatch.setattr(merging, "FULL_ROWS", 250)
 
+    untouched = World()
+    for low in range(0, 600, 50):
+        untouched.send("pump-01", T0 + low * MINUTE // 2, wave(600)[low : low + 50], step=MINUTE // 2)
+    untouched.put_in_force(bundle(110))
+
     def begin():
-        world = World()
-        for low in range(0, 600, 50):
-            world.send("pump-01", T0 + low * MINUTE // 2, wave(600)[low : low + 50], step=MINUTE // 2)
-        world.put_in_force(bundle(110))
+        world = untouched.copy()
         return world, world.rows()
 
     def step(world, name, blobs):

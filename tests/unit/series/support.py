@@ -44,9 +44,11 @@ class Store:
 
     ports: Ports = dataclasses.field(default_factory=lambda: memory_ports(partitions=1))
     now: int = NOW
+    catalogue: str = ""
 
     def __post_init__(self) -> None:
-        published = Published(self.ports, Bundle.from_files({}))
+        files = {"devices/all.yaml": self.catalogue} if self.catalogue else {}
+        published = Published(self.ports, Bundle.from_files(files))
         self.runner = Runner(STAGE, FINAL_DATA_STORAGE, self.ports, published, SHARDS, lambda: self.now)
         self.taken = -1
 

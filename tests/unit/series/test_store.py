@@ -8,8 +8,9 @@ from tests.unit.series.support import NOW, Store, pack
 from watchkeeper.errors import Conflict, StateError
 from watchkeeper.ports import ANYWAY, Key
 from watchkeeper.records import Device, DeviceRecord, Flag
-from watchkeeper.series import merging, percentile, query, readings
+from watchkeeper.series import merging, percentile, query, reader, readings
 from watchkeeper.series.manifest import STORE_CODEC, KnownDevice
+from watchkeeper.series.reader import Reader
 from watchkeeper.series.segment import SegmentRef
 
 HOUR = 3_600_000
@@ -183,3 +184,35 @@ def test_a_batch_of_many_shards_and_sorts_of_devices_is_stored_whole():
     assert series.take()["stored"] == sum(range(1, 30))
     for n in range(1, 30):
         assert len(readings(series.ports.blobs, n % 2, "acme", f"pump-{n}").ts) == n
+
+
+def live(series, shard=0):
+    """The names of all segments and pages that can be reached."""
+    state = reader._manifest(series.ports.blobs, shard)
+    load = Reader(series.ports.blobs, shard, state).load
+
+    def unpaged(refs):
+        for ref in refs:
+            yield ref.key(shard)
+            if ref.level > merging.FULL:
+                yield from unpaged(load([ref])[0].before)
+
+    newest = [known.newest for known in state.devices() if known.newest]
+    older = [ref for segment in load(newest) for ref in segment.before]
+    return [*unpaged([*state.segments, *newest, *older])]
+
+
+@pytest.mark.usefixtures("small_merges")
+def test_what_is_older_than_its_devices_readings_are_kept_goes_and_nothing_else_does():
+    series = Store(catalogue="class: pump\nmatch: [pump-*]\nkeep: 6h\n")
+    minutes = range(1500)
+    for n in minutes:
+        series.now = NOW + n * 60_000
+        rows = [(series.now, [float(n)])]
+        series.store([pack(0, "pump-0", rows), pack(0, "valve-0", rows)])
+    held = {device: readings(series.ports.blobs, 0, "acme", device).ts for device in ("pump-0", "valve-0")}
+    assert len(held["valve-0"]) == len(minutes)
+    kept = held["pump-0"].tolist()
+    assert kept == [NOW + n * 60_000 for n in minutes][-len(kept) :]
+    assert 360 <= len(kept) <= 360 + merging.FULL_ROWS + merging.DIVIDE_ROWS
+    assert sorted(live(series)) == sorted(segments(series)), "nothing is left behind, and nothing is missing"

@@ -1,0 +1,341 @@
+"""What a reading costs on AWS: time in the handlers, and what is counted of each service, turned into dollars.
+
+Devices send one reading a second each, by the device hub, as JSON of four metrics. Batches come as MSK's mappings bring
+them: every WINDOW_S seconds, one for each partition. The handlers are those that Lambda calls, in this process, over
+ports in memory that count; `--emulators` then takes the same over Kafka and an emulated AWS, for the adapters' time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import io
+import json
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any
+
+from watchkeeper.ids import shard_of
+from watchkeeper.knowledge.bundle import Bundle
+from watchkeeper.memory import memory_ports
+from watchkeeper.pipeline import STAGES
+from watchkeeper.ports import Ports, Stored
+from watchkeeper.published import Published, publish_model
+from watchkeeper.stages.retrain import retrain
+from watchkeeper_adapters.knowledge_files import read_files
+from watchkeeper_aws.container import Container
+from watchkeeper_aws.function import StageFunction
+from watchkeeper_aws.settings import Settings
+from watchkeeper_local.knowledge import shipped_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from watchkeeper.detection.model import Model
+
+WINDOW_S = 5
+WARM_UP = 3  # windows
+BATCH = 5000  # messages that a function is given at once, at most
+BEGAN = 1_790_000_000_000
+WAY = ("ingest", "clean", "rule_check", "ml_score", "store")
+SCORED = ("clean", "rule_check", "ml_score")  # what the goal of 100,000 readings a second is about
+MEMORY_GB = 1769 / 1024
+CALL_MS = 12.0  # that a call of S3, DynamoDB or Kafka takes in a region, assumed; a batch waits for each in turn
+BODY = b'{"ts":%d,"values":{"flow":%.2f,"discharge_pressure":%.3f,"vibration":%.3f,"motor_current":%.2f}}'
+CONNECTED_MINUTES = 1 / 60  # of a device, for each reading
+
+# US dollars by unit: list prices of us-east-1, noted by hand in November 2026, without free or volume tiers.
+PRICES = {
+    "lambda_gb_second": 0.0000133334,
+    "lambda_request": 0.20e-6,
+    "iot_rule": 0.15e-6,
+    "iot_action": 0.15e-6,
+    "iot_connected_minute": 0.08e-6,
+    "dynamodb_write_unit": 0.625e-6,
+    "dynamodb_read_unit": 0.125e-6,
+    "s3_put": 0.005e-3,
+    "s3_get": 0.0004e-3,
+    "log_gb": 0.50,
+    "transfer_between_zones_gb": 0.02,
+}
+
+
+class Counting:
+    """A port that counts what its calls would be charged for; `now` names the stage they are charged to."""
+
+    def __init__(self, kind: str, port: Any, counts: dict[str, Counter[str]], now: list[str]) -> None:  # noqa: ANN401
+        self._kind, self._port, self._counts, self._now = kind, port, counts, now
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        call = getattr(self._port, name)
+
+        def counted(*args: Any, **more: Any) -> Any:  # noqa: ANN401 - whatever the port takes
+            answer = call(*args, **more)
+            self._counts[self._now[0]] += charged(self._kind, name, args, answer)
+            return answer
+
+        return counted
+
+
+def charged(kind: str, name: str, args: Sequence[Any], answer: Any) -> Counter[str]:  # noqa: ANN401, PLR0911
+    """What a call comes to: requests and units by the names of prices, bytes, and how often it waits for a service."""
+    if kind == "stream" and name == "append":
+        size = sum(len(message.value) for message in args[1])
+        return Counter(kafka_messages=len(args[1]), kafka_bytes=size, calls=1)
+    if kind == "blobs" and name == "put":
+        return Counter(s3_put=1, s3_put_bytes=len(args[1]), calls=1)
+    if kind == "blobs" and name in {"get_many", "versions"}:
+        return Counter(s3_get=len(args[0]), calls=1 if args[0] else 0)
+    if kind == "tables" and name == "put":
+        return Counter(dynamodb_write_unit=units(len(args[2]) + 100, 1024), dynamodb_write=1, calls=1)
+    if kind == "tables" and name == "get_many":
+        found = sum(units(len(row.value) + 100, 4096) for row in answer.values())
+        return Counter(dynamodb_read_unit=found + len(args[1]) - len(answer), calls=1)
+    if kind == "tables" and name == "query":
+        return Counter(dynamodb_read_unit=units(sum(len(row.value) + 100 for row in answer), 4096), calls=1)
+    if kind == "meter" and name == "add":
+        return Counter(dynamodb_write_unit=1, dynamodb_write=1, calls=1) if args[2] else Counter()
+    return Counter()
+
+
+def units(size: int, unit: int) -> int:
+    """How many units a size is charged as."""
+    return max(1, -(-size // unit))
+
+
+class Stack:
+    """Functions over ports, and the mappings between them."""
+
+    def __init__(self, ports: Ports, shards: int, partitions: int) -> None:
+        self.counts: dict[str, Counter[str]] = defaultdict(Counter)
+        self._now = ["-"]
+        self.plain, self.shards, self.partitions = ports, shards, partitions
+        wrapped = Ports(
+            *(
+                Counting(kind, getattr(ports, kind), self.counts, self._now)  # type: ignore[arg-type]
+                for kind in ("stream", "tables", "blobs", "meter")
+            ),
+            contextlib.nullcontext,
+        )
+        self.clock_ms = BEGAN
+        container = Container(Settings(shards=shards, partitions=partitions), wrapped, lambda: self.clock_ms)
+        bundle = Bundle.from_files(read_files(shipped_folder()))
+        container.__dict__["published"] = Published(wrapped, bundle)
+        self._functions = {name: StageFunction(name, lambda: container) for name in WAY}
+        self._positions: Counter[tuple[str, int]] = Counter()
+        self.seconds: Counter[str] = Counter()  # of a core, in handlers
+        self.waited: Counter[str] = Counter()  # by the clock on the wall
+
+    def window(self, number: int, devices: int) -> None:
+        """A window's telemetry through all stages; each takes what the one before it has made of it."""
+        self.clock_ms = BEGAN + (number + 1) * WINDOW_S * 1000
+        for name in WAY:
+            for topic in STAGES[name].topics:
+                batches = telemetry(number, devices, self) if name == "ingest" else self._read(topic.name)
+                for partition, messages in batches.items():
+                    for start in range(0, len(messages), BATCH):
+                        self._call(name, msk_event(topic.name, partition, messages[start : start + BATCH]))
+
+    def _read(self, topic: str) -> dict[int, list[Stored]]:
+        found = {}
+        for partition in range(self.partitions):
+            messages = self.plain.stream.read(topic, partition, self._positions[topic, partition] - 1, 100_000)
+            if messages:
+                self._positions[topic, partition] = messages[-1].offset + 1
+                found[partition] = messages
+        return found
+
+    def _call(self, name: str, event: Mapping[str, Any]) -> None:
+        self._now[0] = name
+        said = io.StringIO()
+        began, worked = time.perf_counter(), time.process_time()
+        with contextlib.redirect_stdout(said):
+            answer = self._functions[name](event, Enough())
+        self.seconds[name] += time.process_time() - worked
+        self.waited[name] += time.perf_counter() - began
+        assert answer == {"batchItemFailures": []}, answer
+        self.counts[name] += Counter(lambda_request=1, log_bytes=len(said.getvalue()))
+
+
+class Enough:
+    """Lambda's context, with time enough."""
+
+    aws_request_id = "8e3d5f30-0000-4000-8000-000000000000"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """A minute."""
+        return 60_000
+
+
+def msk_event(topic: str, partition: int, messages: Sequence[Stored]) -> dict[str, Any]:
+    """Messages as MSK's mapping brings them."""
+    records = [
+        {
+            "topic": topic,
+            "partition": partition,
+            "offset": message.offset,
+            "timestamp": BEGAN,
+            "timestampType": "CREATE_TIME",
+            "key": base64.b64encode(str(message.shard).encode()).decode(),
+            "value": base64.b64encode(message.value).decode(),
+            "headers": [{name: list(value.encode())} for name, value in message.headers.items()],
+        }
+        for message in messages
+    ]
+    return {"eventSource": "aws:kafka", "records": {f"{topic}-{partition}": records}}
+
+
+def telemetry(number: int, devices: int, stack: Stack) -> dict[int, list[Stored]]:
+    """A window of the hub's messages by partition: a device a second, as JSON of about 130 bytes."""
+    batches: dict[int, list[Stored]] = defaultdict(list)
+    for second in range(WINDOW_S):
+        ts = BEGAN + (number * WINDOW_S + second) * 1000
+        for device in range(devices):
+            turn = ts // 1000 + device
+            noise = (turn * 7919 % 100 / 50, turn * 104729 % 100 / 900, turn * 1299709 % 100 / 900, turn % 50 / 100)
+            body = BODY % (ts, 120 + noise[0], 6.2 + noise[1], 2.0 + noise[2], 42 + noise[3])
+            name = f"pump-{device:05d}"
+            partition = shard_of("default", name, stack.shards) % stack.partitions
+            offset = number * 1_000_000 + len(batches[partition])
+            batches[partition].append(Stored(offset, 0, body, {"device": name, "received": str(ts)}))
+    return batches
+
+
+def dollars(counts: Mapping[str, float], seconds: float, *, hub: int = 0) -> dict[str, float]:
+    """US dollars by service for what was counted; `hub` is how many readings came by the device hub."""
+    billed = seconds + counts.get("calls", 0) * CALL_MS / 1000
+    priced = {
+        "Lambda, computing": seconds * MEMORY_GB * PRICES["lambda_gb_second"],
+        "Lambda, waiting": (billed - seconds) * MEMORY_GB * PRICES["lambda_gb_second"],
+        "Lambda, requests": counts.get("lambda_request", 0) * PRICES["lambda_request"],
+        "S3, puts": counts.get("s3_put", 0) * PRICES["s3_put"],
+        "S3, gets": counts.get("s3_get", 0) * PRICES["s3_get"],
+        "DynamoDB, writes": counts.get("dynamodb_write_unit", 0) * PRICES["dynamodb_write_unit"],
+        "DynamoDB, reads": counts.get("dynamodb_read_unit", 0) * PRICES["dynamodb_read_unit"],
+        "CloudWatch, logs": counts.get("log_bytes", 0) / 1e9 * PRICES["log_gb"],
+        "Kafka, between zones": counts.get("kafka_bytes", 0) / 1e9 * PRICES["transfer_between_zones_gb"],
+    }
+    if hub:
+        priced["IoT Core, rule and action"] = hub * (PRICES["iot_rule"] + PRICES["iot_action"])
+        priced["IoT Core, connected"] = hub * CONNECTED_MINUTES * PRICES["iot_connected_minute"]
+    return priced
+
+
+def trained() -> Model:
+    """A detection model, from a few devices that ran for some minutes."""
+    stack = Stack(memory_ports(1), 1, 1)
+    for number in range(60):
+        stack.window(number, 40)
+    return retrain(stack.plain, 1, stack.clock_ms)
+
+
+def run(ports: Ports, model: Model, devices: int, windows: int, shards: int, partitions: int) -> Stack:
+    """Some windows with a model in force; the first WARM_UP of them are not counted."""
+    publish_model(ports.blobs, model)
+    stack = Stack(ports, shards, partitions)
+    for number in range(WARM_UP + windows):
+        if number == WARM_UP:
+            stack.counts.clear()
+            stack.seconds.clear()
+            stack.waited.clear()
+        stack.window(number, devices)
+    return stack
+
+
+def cold_starts() -> dict[str, float]:
+    """Milliseconds that importing a handler takes in a new process, the best of three."""
+    code = "import time; t = time.perf_counter(); import watchkeeper_aws.handlers.%s; print(time.perf_counter() - t)"
+    names = (*WAY, "rag_explain", "notify", "api", "authorizer")
+    return {
+        name: 1000 * min(float(subprocess.check_output([sys.executable, "-c", code % name])) for _ in range(3))  # noqa: S603 - our own text
+        for name in names
+    }
+
+
+def show(stack: Stack, readings: int) -> None:
+    """The tables."""
+    heads = "".join(f"{head:>8}" for head in ("calls", "PUTs", "GETs", "writes", "units", "sent", "KB out"))
+    print(f"\n{'':>12}{'µs/reading':>12}{heads}   all but the time for 1,000 readings")
+    kinds = ("lambda_request", "s3_put", "s3_get", "dynamodb_write", "dynamodb_write_unit", "kafka_messages")
+    for name in WAY:
+        counts, per = stack.counts[name], 1000 / readings
+        row = [counts[kind] * per for kind in kinds]
+        row.append((counts["kafka_bytes"] + counts["s3_put_bytes"]) / 1000 * per)
+        print(f"{name:>12}{stack.seconds[name] * 1e6 / readings:>12.2f}" + "".join(f"{each:>8.2f}" for each in row))
+    scored = sum(stack.seconds[name] for name in SCORED) * 1e6 / readings
+    print(f"\nclean, rule_check and ml_score together: {scored:.2f} µs/reading, {1e6 / scored:,.0f} readings/s a core")
+    whole: Counter[str] = sum(stack.counts.values(), Counter())
+    priced = dollars(whole, sum(stack.seconds.values()), hub=readings)
+    print("\nUS dollars for a million readings, used as they come (what runs by the hour comes on top):")
+    for service, amount in sorted(priced.items(), key=lambda each: -each[1]):
+        print(f"  {service:<28}{amount * 1e6 / readings:>9.4f}")
+    hub = sum(amount for service, amount in priced.items() if service.startswith("IoT"))
+    total = sum(priced.values())
+    print(f"  {'all':<28}{total * 1e6 / readings:>9.4f}   without the device hub {(total - hub) * 1e6 / readings:.4f}")
+
+
+def on_emulators(model: Model, devices: int, windows: int, shards: int, partitions: int) -> Stack:
+    """The same over Kafka and an emulated AWS. NotToBeHadError: they are not installed."""
+    import os
+    import tempfile
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from tests.emulators.aws import CREDENTIALS, emulated, new_bucket, new_tables
+    from tests.emulators.servers import ministack, noida
+    from watchkeeper_adapters.kafka.connection import Connection
+    from watchkeeper_adapters.kafka.stream import KafkaStream
+    from watchkeeper_adapters.kafka.topics import make_topics
+    from watchkeeper_aws.blobs import S3Blobs
+    from watchkeeper_aws.meter import DynamoMeter
+    from watchkeeper_aws.tables import DynamoTables
+
+    os.environ |= CREDENTIALS
+    with tempfile.TemporaryDirectory() as name, ministack(Path(name)) as aws, noida(Path(name)) as kafka:
+        connection = Connection(brokers=kafka.address)
+        make_topics(connection, partitions)
+        stream, dynamodb, prefix = (
+            KafkaStream(connection, partitions=partitions),
+            emulated(aws, "dynamodb"),
+            new_tables(aws),
+        )
+        blobs = S3Blobs(emulated(aws, "s3"), new_bucket(aws))
+        ports = Ports(
+            stream, DynamoTables(dynamodb, prefix), blobs, DynamoMeter(dynamodb, prefix), contextlib.nullcontext
+        )
+        made = run(ports, model, devices, windows, shards, partitions)
+        stream.close()
+        return made
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--devices", type=int, default=10_000)
+    parser.add_argument("--windows", type=int, default=6, help=f"of {WINDOW_S} s each")
+    parser.add_argument("--shards", type=int, default=8)
+    parser.add_argument("--partitions", type=int, default=8)
+    parser.add_argument("--emulators", action="store_true", help="measure the adapters, too")
+    asked = parser.parse_args()
+    readings = asked.devices * asked.windows * WINDOW_S
+    layout = (asked.devices, asked.windows, asked.shards, asked.partitions)
+    print(f"{asked.devices:,} devices × 1 Hz, {asked.shards} shards, {asked.partitions} partitions, every {WINDOW_S} s")
+    model = trained()
+    stack = run(memory_ports(asked.partitions), model, *layout)
+    show(stack, readings)
+    if asked.emulators:
+        other = on_emulators(model, *layout)
+        print("\nadapters over emulators on this machine, what they add (µs/reading; ms a call of a function):")
+        for name in WAY:
+            more = other.seconds[name] - stack.seconds[name]
+            print(
+                f"{name:>12}{more * 1e6 / readings:>10.2f}{more * 1000 / other.counts[name]['lambda_request']:>10.1f}"
+            )
+    print("\nimporting a handler, ms: " + json.dumps({name: round(ms) for name, ms in cold_starts().items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The runtime on AWS: Lambda handlers over the pipeline, its streams on MSK, its state in S3 and DynamoDB."""

@@ -1,0 +1,5 @@
+"""Lambda's way into `rule_check`."""
+
+from watchkeeper_aws.function import StageFunction
+
+handler = StageFunction("rule_check")

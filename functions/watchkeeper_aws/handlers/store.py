@@ -1,0 +1,5 @@
+"""Lambda's way into `store`."""
+
+from watchkeeper_aws.function import StageFunction
+
+handler = StageFunction("store")

@@ -1,0 +1,83 @@
+"""The servers as fixtures of a test session; where one cannot be had, the tests that ask for it are skipped."""
+
+import contextlib
+import itertools
+
+import pytest
+
+from tests.emulators.aws import CREDENTIALS, emulated, new_bucket, new_tables
+from tests.emulators.servers import NotToBeHadError, ministack, noida, tansu
+from tests.simulator.scenario import PARTITIONS
+from watchkeeper.ports import Ports
+from watchkeeper_adapters.claim_check import ClaimChecked
+from watchkeeper_adapters.kafka.connection import Connection
+from watchkeeper_adapters.kafka.stream import KafkaStream
+from watchkeeper_adapters.kafka.topics import make_topics
+from watchkeeper_aws.blobs import S3Blobs
+from watchkeeper_aws.meter import DynamoMeter
+from watchkeeper_aws.tables import DynamoTables
+
+_numbers = itertools.count()
+
+
+def _served(start, folder):
+    try:
+        with start(folder) as server:
+            yield server
+    except NotToBeHadError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def aws_server(tmp_path_factory):
+    yield from _served(ministack, tmp_path_factory.mktemp("aws"))
+
+
+@pytest.fixture
+def aws(aws_server, monkeypatch):
+    """The emulated AWS, with credentials of nobody."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    return aws_server
+
+
+@pytest.fixture
+def no_pauses(monkeypatch):
+    """boto3 tries again at once, not after seconds."""
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01)
+
+
+@pytest.fixture(scope="session")
+def kafka_server(tmp_path_factory):
+    yield from _served(noida, tmp_path_factory.mktemp("kafka"))
+
+
+@pytest.fixture(scope="session")
+def group_server(tmp_path_factory):
+    yield from _served(tansu, tmp_path_factory.mktemp("tansu"))
+
+
+@pytest.fixture
+def make_stack_ports(aws, kafka_server):
+    """A factory of ports over Kafka and AWS for the simulator, each on a stack that is empty."""
+    streams = []
+
+    def make(receivers, writer):
+        connection, prefix = Connection(brokers=kafka_server.address), f"simulated-{next(_numbers)}-"
+        make_topics(connection, PARTITIONS, prefix=prefix)
+        dynamodb, tables = emulated(aws, "dynamodb"), new_tables(aws)
+        blobs = S3Blobs(emulated(aws, "s3"), new_bucket(aws))
+        streams.append(KafkaStream(connection, prefix=prefix, partitions=PARTITIONS))
+        return Ports(
+            ClaimChecked(streams[-1], blobs),
+            DynamoTables(dynamodb, tables),
+            blobs,
+            DynamoMeter(dynamodb, tables),
+            contextlib.nullcontext,
+            writer,
+            receivers,
+        )
+
+    yield make
+    for stream in streams:
+        stream.close()
