@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.docs.pages import ROOT
+from tests.docs.pages import PAGES
 from tests.infra.checks import CHECKS
 from tests.infra.scenarios import BUILT, PLANTS
 
@@ -102,8 +102,8 @@ def test_a_person_is_told_where_everything_is_and_how_to_try_it(graphs, name):
     assert outputs["apiUrl"] in outputs["tryCommands"]["post"]
     assert len(outputs["topics"]) == 9
     assert ("userPool" in outputs) == (name != "large")
-    page = (ROOT / "docs" / "aws-infrastructure.md").read_text("utf-8")
-    assert set(re.findall(r"pulumi stack output (\w+)", page)) - set(outputs) <= {"userPool"}
+    asked = {name for page in PAGES for name in re.findall(r"pulumi stack output (\w+)", page.read_text("utf-8"))}
+    assert asked - set(outputs) <= {"userPool"}
     assert all(isinstance(command, str) for command in outputs["tryCommands"].values())
 
 
@@ -137,6 +137,15 @@ def test_a_function_is_told_what_it_must_know_and_no_secret(graphs):
     (asked,) = (r["environment"]["variables"] for r in graphs["bedrock"].of("Function") if "rag_explain" in r.name)
     assert asked["WATCHKEEPER_MODEL_URL"] == "https://bedrock-runtime.eu-central-1.amazonaws.com/openai/v1"
     assert set(json.loads(told["notify"]["WATCHKEEPER_ALERT_TOPICS"])) == {"info", "warning", "critical", "emergency"}
+
+
+def test_the_authorizer_knows_whose_tokens_to_take_and_is_outside_the_network(graphs):
+    for name in BUILT:
+        (authorizer,) = (r for r in graphs[name].of("Function") if r.name.endswith("-authorizer"))
+        told = authorizer["environment"]["variables"]
+        outputs = graphs[name].stack_outputs
+        assert (told["WATCHKEEPER_ISSUER"], told["WATCHKEEPER_AUDIENCE"]) == (outputs["issuer"], outputs["audience"])
+        assert "vpcConfig" not in authorizer.inputs, "it must reach the issuer"
 
 
 def test_what_a_function_is_told_is_what_its_code_reads(graphs):

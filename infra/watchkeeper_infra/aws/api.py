@@ -59,6 +59,8 @@ class Api(pulumi.ComponentResource):
                 {
                     "WATCHKEEPER_STACK": self._site.stack,
                     "WATCHKEEPER_TABLE_PREFIX": self._site.name(""),
+                    "WATCHKEEPER_ISSUER": self.issuer,
+                    "WATCHKEEPER_AUDIENCE": self.audience,
                     "POWERTOOLS_SERVICE_NAME": "authorizer",
                     "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE_OF_METRICS,
                     "POWERTOOLS_LOG_LEVEL": self._site.config.log_level.upper(),
