@@ -91,6 +91,9 @@ def charged(kind: str, name: str, args: Sequence[Any], answer: Any) -> Counter[s
         return Counter(s3_get=len(args[0]), calls=1 if args[0] else 0)
     if kind == "tables" and name == "put":
         return Counter(dynamodb_write_unit=units(len(args[2]) + 100, 1024), dynamodb_write=1, calls=1)
+    if kind == "tables" and name == "put_many":
+        written = sum(units(len(value) + 100, 1024) for value in args[1].values())
+        return Counter(dynamodb_write_unit=written, dynamodb_write=len(args[1]), calls=-(-len(args[1]) // 25))
     if kind == "tables" and name == "get_many":
         found = sum(units(len(row.value) + 100, 4096) for row in answer.values())
         return Counter(dynamodb_read_unit=found + len(args[1]) - len(answer), calls=1)
@@ -315,7 +318,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--devices", type=int, default=10_000)
-    parser.add_argument("--windows", type=int, default=6, help=f"of {WINDOW_S} s each")
+    parser.add_argument("--windows", type=int, default=24, help=f"of {WINDOW_S} s each")
     parser.add_argument("--shards", type=int, default=8)
     parser.add_argument("--partitions", type=int, default=8)
     parser.add_argument("--emulators", action="store_true", help="measure the adapters, too")
@@ -327,6 +330,9 @@ def main() -> None:
     stack = run(memory_ports(asked.partitions), model, *layout)
     show(stack, readings)
     if asked.emulators:
+        fewer = asked.windows // 4
+        layout, readings = (asked.devices, fewer, *layout[2:]), readings // asked.windows * fewer
+        stack = run(memory_ports(asked.partitions), model, *layout)
         other = on_emulators(model, *layout)
         print("\nadapters over emulators on this machine, what they add (µs/reading; ms a call of a function):")
         for name in WAY:
