@@ -18,6 +18,8 @@ import time
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
+from aws_costs import Counting, dollars
+
 from watchkeeper.ids import shard_of
 from watchkeeper.knowledge.bundle import Bundle
 from watchkeeper.memory import memory_ports
@@ -32,7 +34,7 @@ from watchkeeper_aws.settings import Settings
 from watchkeeper_local.knowledge import shipped_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from watchkeeper.detection.model import Model
 
@@ -42,68 +44,7 @@ BATCH = 5000  # messages that a function is given at once, at most
 BEGAN = 1_790_000_000_000
 WAY = ("ingest", "clean", "rule_check", "ml_score", "store")
 SCORED = ("clean", "rule_check", "ml_score")  # what the goal of 100,000 readings a second is about
-MEMORY_GB = 1769 / 1024
-CALL_MS = 12.0  # that a call of S3, DynamoDB or Kafka takes in a region, assumed; a batch waits for each in turn
 BODY = b'{"ts":%d,"values":{"flow":%.2f,"discharge_pressure":%.3f,"vibration":%.3f,"motor_current":%.2f}}'
-CONNECTED_MINUTES = 1 / 60  # of a device, for each reading
-
-# US dollars by unit: list prices of us-east-1, noted by hand in November 2026, without free or volume tiers.
-PRICES = {
-    "lambda_gb_second": 0.0000133334,
-    "lambda_request": 0.20e-6,
-    "iot_rule": 0.15e-6,
-    "iot_action": 0.15e-6,
-    "iot_connected_minute": 0.08e-6,
-    "dynamodb_write_unit": 0.625e-6,
-    "dynamodb_read_unit": 0.125e-6,
-    "s3_put": 0.005e-3,
-    "s3_get": 0.0004e-3,
-    "log_gb": 0.50,
-    "transfer_between_zones_gb": 0.02,
-}
-
-
-class Counting:
-    """A port that counts what its calls would be charged for; `now` names the stage they are charged to."""
-
-    def __init__(self, kind: str, port: Any, counts: dict[str, Counter[str]], now: list[str]) -> None:  # noqa: ANN401
-        self._kind, self._port, self._counts, self._now = kind, port, counts, now
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        call = getattr(self._port, name)
-
-        def counted(*args: Any, **more: Any) -> Any:  # noqa: ANN401 - whatever the port takes
-            answer = call(*args, **more)
-            self._counts[self._now[0]] += charged(self._kind, name, args, answer)
-            return answer
-
-        return counted
-
-
-def charged(kind: str, name: str, args: Sequence[Any], answer: Any) -> Counter[str]:  # noqa: ANN401, PLR0911
-    """What a call comes to: requests and units by the names of prices, bytes, and how often it waits for a service."""
-    if kind == "stream" and name == "append":
-        size = sum(len(message.value) for message in args[1])
-        return Counter(kafka_messages=len(args[1]), kafka_bytes=size, calls=1)
-    if kind == "blobs" and name == "put":
-        return Counter(s3_put=1, s3_put_bytes=len(args[1]), calls=1)
-    if kind == "blobs" and name in {"get_many", "versions"}:
-        return Counter(s3_get=len(args[0]), calls=1 if args[0] else 0)
-    if kind == "tables" and name == "put":
-        return Counter(dynamodb_write_unit=units(len(args[2]) + 100, 1024), dynamodb_write=1, calls=1)
-    if kind == "tables" and name == "get_many":
-        found = sum(units(len(row.value) + 100, 4096) for row in answer.values())
-        return Counter(dynamodb_read_unit=found + len(args[1]) - len(answer), calls=1)
-    if kind == "tables" and name == "query":
-        return Counter(dynamodb_read_unit=units(sum(len(row.value) + 100 for row in answer), 4096), calls=1)
-    if kind == "meter" and name == "add":
-        return Counter(dynamodb_write_unit=1, dynamodb_write=1, calls=1) if args[2] else Counter()
-    return Counter()
-
-
-def units(size: int, unit: int) -> int:
-    """How many units a size is charged as."""
-    return max(1, -(-size // unit))
 
 
 class Stack:
@@ -204,26 +145,6 @@ def telemetry(number: int, devices: int, stack: Stack) -> dict[int, list[Stored]
     return batches
 
 
-def dollars(counts: Mapping[str, float], seconds: float, *, hub: int = 0) -> dict[str, float]:
-    """US dollars by service for what was counted; `hub` is how many readings came by the device hub."""
-    billed = seconds + counts.get("calls", 0) * CALL_MS / 1000
-    priced = {
-        "Lambda, computing": seconds * MEMORY_GB * PRICES["lambda_gb_second"],
-        "Lambda, waiting": (billed - seconds) * MEMORY_GB * PRICES["lambda_gb_second"],
-        "Lambda, requests": counts.get("lambda_request", 0) * PRICES["lambda_request"],
-        "S3, puts": counts.get("s3_put", 0) * PRICES["s3_put"],
-        "S3, gets": counts.get("s3_get", 0) * PRICES["s3_get"],
-        "DynamoDB, writes": counts.get("dynamodb_write_unit", 0) * PRICES["dynamodb_write_unit"],
-        "DynamoDB, reads": counts.get("dynamodb_read_unit", 0) * PRICES["dynamodb_read_unit"],
-        "CloudWatch, logs": counts.get("log_bytes", 0) / 1e9 * PRICES["log_gb"],
-        "Kafka, between zones": counts.get("kafka_bytes", 0) / 1e9 * PRICES["transfer_between_zones_gb"],
-    }
-    if hub:
-        priced["IoT Core, rule and action"] = hub * (PRICES["iot_rule"] + PRICES["iot_action"])
-        priced["IoT Core, connected"] = hub * CONNECTED_MINUTES * PRICES["iot_connected_minute"]
-    return priced
-
-
 def trained() -> Model:
     """A detection model, from a few devices that ran for some minutes."""
     stack = Stack(memory_ports(1), 1, 1)
@@ -315,7 +236,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--devices", type=int, default=10_000)
-    parser.add_argument("--windows", type=int, default=6, help=f"of {WINDOW_S} s each")
+    parser.add_argument("--windows", type=int, default=24, help=f"of {WINDOW_S} s each")
     parser.add_argument("--shards", type=int, default=8)
     parser.add_argument("--partitions", type=int, default=8)
     parser.add_argument("--emulators", action="store_true", help="measure the adapters, too")
@@ -327,6 +248,9 @@ def main() -> None:
     stack = run(memory_ports(asked.partitions), model, *layout)
     show(stack, readings)
     if asked.emulators:
+        fewer = asked.windows // 4
+        layout, readings = (asked.devices, fewer, *layout[2:]), readings // asked.windows * fewer
+        stack = run(memory_ports(asked.partitions), model, *layout)
         other = on_emulators(model, *layout)
         print("\nadapters over emulators on this machine, what they add (µs/reading; ms a call of a function):")
         for name in WAY:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -20,6 +20,7 @@ from watchkeeper.ports import Key, Row
 from watchkeeper_aws.services import code_of, waiting_for
 
 AT_ONCE = 100  # keys that one BatchGetItem takes
+WRITTEN_AT_ONCE = 25  # items that one BatchWriteItem takes
 ROUNDS = 8  # in which what was left unprocessed is asked for again
 FIRST_PAUSE_S = 0.05
 PARTITION, SORT = "pk", "sk"
@@ -53,10 +54,8 @@ class DynamoTables:
         return {key: found[key] for key in wanted if key in found}
 
     def put(self, table: str, key: Key, value: bytes, expect: str | Any_ | None = ANYWAY) -> str:
-        version = secrets.token_urlsafe(9)
-        item = _key(key) | {"value": {"B": value}, "version": {"S": version}}
-        if table in self._lifetimes:
-            item[EXPIRES] = {"N": str(round(time.time() + self._lifetimes[table]))}
+        item = self._item(table, key, value)
+        version: str = item["version"]["S"]
         asked: dict[str, Any] = {"TableName": self._prefix + table, "Item": item}
         if expect is not ANYWAY:
             asked |= _condition(expect) | {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
@@ -71,6 +70,12 @@ class DynamoTables:
                     message = f"{table} {'/'.join(key)}: expected version {expect or 'none'}, found {held}"
                     raise Conflict(message) from error
         return version
+
+    def put_many(self, table: str, rows: Mapping[Key, bytes]) -> None:
+        name, wanted = self._prefix + table, [self._item(table, key, value) for key, value in rows.items()]
+        for start in range(0, len(wanted), WRITTEN_AT_ONCE):
+            left = {name: [{"PutRequest": {"Item": item}} for item in wanted[start : start + WRITTEN_AT_ONCE]]}
+            self._until_done(table, left, self._write)
 
     def query(
         self, table: str, partition: str, low: str = "", high: str = "", limit: int = 1000, *, descending: bool = False
@@ -99,20 +104,39 @@ class DynamoTables:
         with waiting_for(f"DynamoDB {table}"):
             self._dynamodb.delete_item(TableName=self._prefix + table, Key=_key(key))
 
+    def _item(self, table: str, key: Key, value: bytes) -> dict[str, dict[str, Any]]:
+        item = _key(key) | {"value": {"B": value}, "version": {"S": secrets.token_urlsafe(9)}}
+        if table in self._lifetimes:
+            item[EXPIRES] = {"N": str(round(time.time() + self._lifetimes[table]))}
+        return item
+
     def _batch(self, name: str, keys: Sequence[Key]) -> list[dict[str, Any]]:
-        """All items of at most 100 keys; what DynamoDB leaves unprocessed is asked for again, later and later."""
+        """All items of at most 100 keys."""
         items: list[dict[str, Any]] = []
-        left: dict[str, Any] = {name: {"Keys": [_key(key) for key in keys], "ConsistentRead": True}}
+
+        def read(left: dict[str, Any]) -> dict[str, Any]:
+            answer = self._dynamodb.batch_get_item(RequestItems=left)
+            items.extend(answer.get("Responses", {}).get(name, []))
+            return answer.get("UnprocessedKeys") or {}
+
+        self._until_done(name, {name: {"Keys": [_key(key) for key in keys], "ConsistentRead": True}}, read)
+        return items
+
+    def _write(self, left: dict[str, Any]) -> dict[str, Any]:
+        return self._dynamodb.batch_write_item(RequestItems=left).get("UnprocessedItems") or {}
+
+    @staticmethod
+    def _until_done(table: str, left: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Ask, and for what DynamoDB leaves unprocessed again, later and later. Unavailable: some is still left."""
         for round_ in range(ROUNDS):
-            with waiting_for(f"DynamoDB {name}"):
-                answer = self._dynamodb.batch_get_item(RequestItems=left)
-            items += answer.get("Responses", {}).get(name, [])
-            left = answer.get("UnprocessedKeys") or {}
+            with waiting_for(f"DynamoDB {table}"):
+                left = ask(left)
             if not left:
-                return items
+                return
             time.sleep(FIRST_PAUSE_S * 2**round_ * random.uniform(0.5, 1.0))  # noqa: S311 - so that not all wait alike
-        text = f"DynamoDB {name}: {len(left[name]['Keys'])} keys are still unprocessed after {ROUNDS} tries"
-        raise Unavailable(text)
+        (rest,) = left.values()
+        number = len(rest["Keys"] if isinstance(rest, dict) else rest)
+        raise Unavailable(f"DynamoDB {table}: {number} rows are still unprocessed after {ROUNDS} tries")
 
 
 def _key(key: Key) -> dict[str, dict[str, Any]]:

@@ -88,6 +88,11 @@ class MemoryTables:
             self._rows[table, key] = Row(key, value, version)
             return version
 
+    def put_many(self, table: str, rows: Mapping[Key, bytes]) -> None:
+        """See `ports.Tables`."""
+        for key, value in rows.items():
+            self.put(table, key, value)
+
     def query(
         self, table: str, partition: str, low: str = "", high: str = "", limit: int = 1000, *, descending: bool = False
     ) -> list[Row]:

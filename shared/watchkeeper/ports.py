@@ -109,6 +109,10 @@ class Tables(Protocol):
         """Write a row and answer its new version. Conflict: `expect` (ABSENT or a version) does not hold."""
         ...
 
+    def put_many(self, table: str, rows: Mapping[Key, bytes]) -> None:
+        """Write rows, whatever was there, in any order. Unavailable: some of them may have been written."""
+        ...
+
     def query(
         self, table: str, partition: str, low: str = "", high: str = "", limit: int = 1000, *, descending: bool = False
     ) -> list[Row]:

@@ -10,6 +10,7 @@ last; the outbox remembers them.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 import time
 from collections import Counter, defaultdict
@@ -22,7 +23,7 @@ from watchkeeper.context import Context
 from watchkeeper.errors import Conflict, DecodeError, StateError, Unavailable, Undeclared
 from watchkeeper.ids import shard_of, text_id
 from watchkeeper.merging import together
-from watchkeeper.outcome import Delivered, Outcome, RawMessage
+from watchkeeper.outcome import ANYWAY, Delivered, Outcome, RawMessage
 from watchkeeper.packs import Pack
 from watchkeeper.ports import Key, Message
 from watchkeeper.records import DeadLetter, Origin
@@ -244,12 +245,17 @@ class Runner:
         self.ports.meter.add(day, self.stage.name, amounts)
 
     def _put_all(self, puts: Sequence[Put]) -> None:
-        for put in puts:
-            if put.table not in self.stage.writes:
-                message = f"{self.stage.name} writes table {put.table.name!r}, which its row does not declare"
+        """In their order; those of a table that follow each other and hold whatever was there, together."""
+        for (table, together_), some in itertools.groupby(puts, lambda put: (put.table, put.expect is ANYWAY)):
+            if table not in self.stage.writes:
+                message = f"{self.stage.name} writes table {table.name!r}, which its row does not declare"
                 raise Undeclared(message)
-            value = msgspec.json.encode(put.record)
-            self.ports.tables.put(put.table.name, Key(put.partition, put.sort), value, put.expect)
+            rows = [(Key(put.partition, put.sort), msgspec.json.encode(put.record), put.expect) for put in some]
+            if together_ and len(rows) > 1:
+                self.ports.tables.put_many(table.name, {key: value for key, value, _ in rows})
+                continue
+            for row in rows:
+                self.ports.tables.put(table.name, *row)
 
     def _emit_all(self, emits: Sequence[Emit]) -> int:
         """Append what is emitted, topic by topic; what is made from messages in their order, however they were cut."""

@@ -67,6 +67,18 @@ class TablesSuite(ABC):
             k: k.sort.encode() for k in keys
         }
 
+    def test_many_rows_are_written_at_once_whatever_was_there(self, tables):
+        before = tables.put(TABLE, KEY, b"before")
+        keys = [KEY, *(Key(f"tenant-{number % 3}", f"device-{number}") for number in range(60))]
+        tables.put_many(TABLE, {key: key.sort.encode() for key in keys})
+        tables.put_many(TABLE, {})
+        found = tables.get_many(TABLE, keys)
+        assert {key: row.value for key, row in found.items()} == {key: key.sort.encode() for key in keys}
+        assert len({row.version for row in found.values()} | {before}) == len(keys) + 1
+        with pytest.raises(Conflict):
+            tables.put(TABLE, KEY, b"late", before)
+        assert tables.get_many(OTHER, keys) == {}
+
     def test_every_write_changes_the_version_even_if_the_value_is_the_same(self, tables):
         versions = [tables.put(TABLE, KEY, b"same") for _ in range(5)]
         assert len(set(versions)) == 5

@@ -19,6 +19,15 @@ from watchkeeper_aws.tables import DynamoTables
 
 _numbers = itertools.count()
 
+SERVERS = {"aws_server", "kafka_server", "group_server", "broker"}
+
+
+def pytest_collection_modifyitems(items):
+    """Who asks for a server is marked, so that it can be left out."""
+    for item in items:
+        if SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("emulated")
+
 
 def _served(start, folder):
     try:

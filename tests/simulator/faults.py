@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 Kind = Literal["crash", "rewind", "outage", "conflict", "rival"]
-WRITES = {"append", "commit", "put", "delete", "add", "send"}
+WRITES = {"append", "commit", "put", "put_many", "delete", "add", "send"}
 
 
 class Crash(BaseException):

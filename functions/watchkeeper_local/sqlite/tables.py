@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from watchkeeper.outcome import ANYWAY, Any_
@@ -39,6 +39,11 @@ class SqliteTables:
     def put(self, table: str, key: Key, value: bytes, expect: str | Any_ | None = ANYWAY) -> str:
         with self._database.transaction() as connection:
             return _ROWS.put_in(connection, (table, *key), value, expect)
+
+    def put_many(self, table: str, rows: Mapping[Key, bytes]) -> None:
+        with self._database.transaction() as connection:
+            for key, value in rows.items():
+                _ROWS.put_in(connection, (table, *key), value, ANYWAY)
 
     def query(
         self, table: str, partition: str, low: str = "", high: str = "", limit: int = 1000, *, descending: bool = False

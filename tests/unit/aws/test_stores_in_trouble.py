@@ -54,6 +54,7 @@ def test_a_long_trouble_of_dynamodb_is_unavailable(tables, meter, between, wrong
     between.plan = first(ALWAYS, wrong)
     for ask in (
         lambda: tables.put(TABLE, KEY, b"row"),
+        lambda: tables.put_many(TABLE, {KEY: b"row"}),
         lambda: tables.get_many(TABLE, [KEY]),
         lambda: tables.query(TABLE, "default"),
         lambda: meter.add("2026-01-31", "clean", {"accepted": 1}),
@@ -146,8 +147,28 @@ def test_keys_that_stay_unprocessed_are_unavailable(tables, monkeypatch):
 
     monkeypatch.setattr(tables._dynamodb, "batch_get_item", nothing)
     monkeypatch.setattr("watchkeeper_aws.tables.FIRST_PAUSE_S", 0.0)
-    with pytest.raises(Unavailable, match="2 keys are still unprocessed"):
+    with pytest.raises(Unavailable, match="2 rows are still unprocessed"):
         tables.get_many(TABLE, [KEY, Key("default", "pump-08")])
+
+
+def test_rows_left_unprocessed_are_written_again_until_all_are_there(tables, monkeypatch):
+    rows = {Key("default", f"pump-{number:03d}"): b"%d" % number for number in range(60)}
+    real = tables._dynamodb.batch_write_item
+
+    def some(RequestItems):  # noqa: N803 - boto3's name
+        ((name, asked),) = RequestItems.items()
+        answer = real(RequestItems={name: asked[:10]})
+        return answer | {"UnprocessedItems": {name: asked[10:]} if asked[10:] else {}}
+
+    monkeypatch.setattr(tables._dynamodb, "batch_write_item", some)
+    tables.put_many(TABLE, rows)
+    assert {key: row.value for key, row in tables.get_many(TABLE, list(rows)).items()} == rows
+    monkeypatch.setattr(
+        tables._dynamodb, "batch_write_item", lambda **asked: {"UnprocessedItems": asked["RequestItems"]}
+    )
+    monkeypatch.setattr("watchkeeper_aws.tables.FIRST_PAUSE_S", 0.0)
+    with pytest.raises(Unavailable, match="25 rows are still unprocessed after 8 tries"):
+        tables.put_many(TABLE, rows)
 
 
 def test_a_row_too_large_for_dynamodb_is_refused_and_not_waited_for(tables):
