@@ -7,29 +7,33 @@ class DetectorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How eager the detector is. Surprises are natural logarithms (nats): 4.6 nats is one chance in a hundred."""
 
     warm_readings: int = 100
-    """Readings before a device may alert: half to learn each series, half to learn how its surprises add up."""
-    open_surprise: float = 5.5
-    """Nats at which an episode opens, once held; the score is 0.5 there."""
-    clear_surprise: float = 4.0
-    """Nats below which a reading counts as quiet."""
-    hold_readings: int = 2
-    """Readings for which the surprise must hold before an episode opens."""
-    smoothing: float = 0.35
-    """Share of a series' surprise that fades with each reading: the smoothed surprise is the greatest that is left."""
-    quiet_readings: int = 30
+    """Readings before a device may alert; it is scored from the first one on."""
+    open_surprise: float = 6.5
+    """Nats at which an episode opens, at the least; the score is 0.5 at the device's own bar."""
+    usual_worth: float = 0.55
+    """The bar is at least this many times the device's usual greatest surprise in a block of readings …"""
+    block_readings: int = 64
+    """… of this many …"""
+    usual_most: float = 1.5
+    """… of which none counts for more than this many times `open_surprise`."""
+    raised_by: float = 0.6
+    """Share that the bar is raised by when an episode opens …"""
+    raised_readings: int = 300
+    """… and readings over which that fades."""
+    clear_share: float = 0.7
+    """Share of the bar below which a reading counts as quiet."""
+    quiet_readings: int = 20
     """Quiet readings before an episode clears …"""
-    quiet_ms: int = 300_000
+    quiet_ms: int = 10_000
     """… and quiet event time, in milliseconds: both are needed."""
-    refractory_readings: int = 60
-    """Readings after a clear during which only a clearly greater surprise opens again …"""
-    refractory_factor: float = 1.3
-    """… greater by this factor."""
     update_ms: int = 60_000
     """Least event time between two edges of one open episode, in milliseconds."""
-    relearn_readings: int = 120
-    """Readings after which a lasting deviation is taken for the new normal and learnt."""
+    relearn_readings: int = 94
+    """Readings after which a lasting deviation of a series is taken for the new normal and learnt."""
     late_readings: int = 256
     """Consecutive out-of-order readings after which the device's older clock is believed again."""
+    most_metrics: int = 64
+    """Metrics of a device that are scored: the first it sent. Values of others are counted, and go through unscored."""
 
 
 DEFAULT = DetectorConfig()

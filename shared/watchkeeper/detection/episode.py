@@ -1,129 +1,110 @@
-"""One device's alarm: how surprising its readings are for it, and when an episode opens, goes on and clears."""
+"""The alarms of devices: when an episode opens, goes on and clears, for a reading of each of many devices at once."""
 
-import math
 from typing import Literal
 
-import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from watchkeeper.detection.config import DetectorConfig
+from watchkeeper.detection.series import F32, I64, Bools
 
 Phase = Literal["open", "update", "clear"]
-
-USUAL_SHARE = 0.05
-"""Share of a device's loads above its bar."""
-FIRST_BAR, FIRST_EXCESS = 2.0, 2.0
-LEAST_BAR, LEAST_EXCESS = 1.0, 1.0
-PRIOR, MEMORY = 20, 200
-MOST_EXCESS = 6.0
-STEP = 0.05
-WORTH, USUAL_READINGS = 0.8, 1000
-CAUTION = 30.0
+PHASES: tuple[Phase | None, ...] = (None, "open", "update", "clear")
+CAUTION = np.float32(30.0)
 """Readings at which half of a surprise is believed."""
-NEVER = -(2**63)
+BLOCKS = np.float32(32.0)
+"""Blocks of readings that the usual greatest surprise is remembered over."""
+GAP, FORGET = 10.0, 1e-3
+"""A pause longer than GAP usual intervals is a gap; each interval missed takes this share of what is known."""
 
 
-class DeviceState(msgspec.Struct, array_like=True):
-    """All that is kept of a device beyond its series."""
+def in_order(devices: NDArray[np.void], ts: I64, config: DetectorConfig) -> Bools:
+    """Whether each device's reading is not older than its last; a clock that stays behind is believed in the end."""
+    ordered: Bools = (ts >= devices["last_ts"]) | (devices["late"] + 1 >= config.late_readings)
+    late = devices["late"]
+    late += 1.0
+    late[ordered] = 0.0
+    _pass_time(devices, ts, ordered)
+    devices["last_ts"] = np.where(ordered, ts, devices["last_ts"])
+    return ordered
 
-    last_ts: int = NEVER
-    late: int = 0
-    readings: int = 0
-    forest: float = 0.0
-    held: float = 0.0
-    calm: int = 2**31
-    is_open: bool = False
-    opened_ts: int = 0
-    edge_ts: int = 0
-    since_edge: int = 0
-    length: int = 0
-    quiet: int = 0
-    quiet_ts: int = 0
-    peak: float = 0.0
-    bar: float = FIRST_BAR
-    excess: float = FIRST_EXCESS
-    usual: float = 0.0
-    exceeded: int = 0
 
-    def is_late(self, ts: int, config: DetectorConfig) -> bool:
-        """Whether a reading is out of order; a clock that stays behind is believed in the end."""
-        if ts >= self.last_ts or self.late + 1 >= config.late_readings:
-            self.last_ts, self.late = ts, 0
-            return False
-        self.late += 1
-        return True
+def believed(devices: NDArray[np.void], nats: F32) -> F32:
+    """Surprises as far as the device's history bears them out."""
+    readings = devices["readings"]
+    return np.asarray(nats * (readings / (readings + CAUTION)), np.float32)
 
-    def surprise(self, load: float, strength: float) -> float:
-        """Nats: -log of the chance of such a load for this device; `strength` bounds it by what is great in itself.
 
-        Peaks over threshold with an exponential tail (Siffer et al., Anomaly Detection in Streams with Extreme Value
-        Theory, KDD 2017, with gamma = 0): P(load > bar + e) = USUAL_SHARE * exp(-e / mean excess).
-        """
-        over = (load - self.bar) / self.excess if load > self.bar else 0.0
-        tail = over - math.log(USUAL_SHARE)
-        # A quiet device's tail is short: what is little in itself stays little.
-        worth = WORTH * (strength - self.usual)
-        return max(0.0, min(tail, worth)) * self.readings / (self.readings + CAUTION)
+def bar_of(devices: NDArray[np.void], config: DetectorConfig) -> F32:
+    """Nats at which an episode of each device opens now."""
+    raised = np.float32(config.open_surprise) * (1.0 + devices["raised"])
+    return np.asarray(np.maximum(raised, np.float32(config.usual_worth) * devices["usual_peak"]), np.float32)
 
-    def advance(self, ts: int, load: float, strength: float, surprise: float, config: DetectorConfig) -> Phase | None:
-        """Take one reading in order; the edge it makes, if any."""
-        self.readings += 1
-        if not self.is_open or self.length > 4 * config.relearn_readings:
-            self._learn(load, strength)
-        if self.is_warming(config):
-            return None
-        if not self.is_open:
-            return self._watch(ts, surprise, config)
-        return self._follow(ts, surprise, config)
 
-    def is_warming(self, config: DetectorConfig) -> bool:
-        """Whether the device's loads are too few to rank one: the second half of warming up."""
-        return self.readings <= config.warm_readings // 2
+def advance(
+    devices: NDArray[np.void], ts: I64, surprise: F32, bar: F32, measured: Bools, config: DetectorConfig
+) -> I64:
+    """Take a reading of each device, in order; the edge each makes, as an index into PHASES."""
+    readings, raised, since_edge, quiet = (devices[name] for name in ("readings", "raised", "since_edge", "quiet"))
+    readings += measured
+    devices["known"] += measured
+    was_open = devices["is_open"] > 0
+    warm = measured & (readings > config.warm_readings)
+    raised -= warm * raised * np.float32(1.0 / config.raised_readings)
+    edge = np.zeros(ts.size, np.int64)
+    opening = warm & ~was_open & (surprise >= bar)
+    if opening.any():
+        edge[opening] = 1
+        for name in ("opened_ts", "edge_ts", "quiet_ts"):
+            devices[name][opening] = ts[opening]
+        devices["is_open"][opening] = since_edge[opening] = 1.0
+        quiet[opening] = devices["peak"][opening] = 0.0
+        raised[opening] += np.float32(config.raised_by)
+    going = measured & was_open
+    if going.any():
+        since_edge += going
+        calm = going & (surprise < np.float32(config.clear_share) * bar)
+        quiet_ts, edge_ts = devices["quiet_ts"], devices["edge_ts"]
+        starting = calm & (quiet == 0)
+        quiet_ts[starting] = ts[starting]
+        quiet += calm
+        quiet[going & ~calm] = 0.0
+        clearing = calm & (quiet >= config.quiet_readings) & (ts - quiet_ts >= config.quiet_ms)
+        edge[going & ~calm & (ts - edge_ts >= config.update_ms)] = 2
+        edge[clearing] = 3
+        edge_ts[edge > 0] = ts[edge > 0]
+        devices["is_open"][clearing] = 0.0
+    peak = devices["peak"]
+    np.maximum(peak, surprise, out=peak, where=measured)
+    _note(devices, surprise, measured, config)
+    return edge
 
-    def confidence(self, config: DetectorConfig) -> float:
-        """0..1: grows with the peak of the episode and with the history it is judged by."""
-        strength = 1.0 - math.exp(-1.5 * self.peak / config.open_surprise)
-        return strength * self.readings / (self.readings + 200.0)
 
-    def _watch(self, ts: int, surprise: float, config: DetectorConfig) -> Phase | None:
-        self.calm = min(self.calm + 1, 2**31)
-        bar = config.open_surprise
-        if self.calm <= config.refractory_readings:
-            bar *= config.refractory_factor
-        # Half a step back, not a reset: metrics that travel in separate readings take turns.
-        self.held = self.held + 1.0 if surprise >= bar else max(self.held - 0.5, 0.0)
-        self.peak = max(surprise, self.peak) if self.held else 0.0
-        if self.held < config.hold_readings:
-            return None
-        self.is_open, self.held = True, 0.0
-        self.opened_ts = self.edge_ts = self.quiet_ts = ts
-        self.length = self.since_edge = 1
-        self.quiet = 0
-        return "open"
+def _note(devices: NDArray[np.void], surprise: F32, measured: Bools, config: DetectorConfig) -> None:
+    """Learn the usual greatest surprise of a block of readings."""
+    greatest, count = devices["block_peak"], devices["block_n"]
+    np.maximum(greatest, np.minimum(surprise, config.usual_most * config.open_surprise), out=greatest, where=measured)
+    count += measured
+    full = np.flatnonzero(count >= config.block_readings)
+    if full.size:
+        usual, blocks = devices["usual_peak"], devices["blocks"]
+        blocks[full] = np.minimum(blocks[full] + 1.0, BLOCKS)
+        usual[full] += (greatest[full] - usual[full]) / blocks[full]
+        greatest[full] = count[full] = 0.0
 
-    def _follow(self, ts: int, surprise: float, config: DetectorConfig) -> Phase | None:
-        self.length += 1
-        self.since_edge += 1
-        self.peak = max(surprise, self.peak)
-        if surprise < config.clear_surprise:
-            if not self.quiet:
-                self.quiet_ts = ts
-            self.quiet += 1
-            if self.quiet >= config.quiet_readings and ts - self.quiet_ts >= config.quiet_ms:
-                self.is_open, self.calm, self.edge_ts = False, 0, ts
-                return "clear"
-            return None
-        self.quiet = 0
-        if ts - self.edge_ts < config.update_ms:
-            return None
-        self.edge_ts = ts
-        return "update"
 
-    def _learn(self, load: float, strength: float) -> None:
-        self.usual += (strength - self.usual) / min(self.readings, USUAL_READINGS)
-        over = load > self.bar
-        if over:
-            self.exceeded = min(self.exceeded + 1, MEMORY)
-            excess = min(load - self.bar, MOST_EXCESS * self.excess)
-            self.excess = max(self.excess + (excess - self.excess) / (PRIOR + self.exceeded), LEAST_EXCESS)
-        step = max(STEP, 1.0 / (1.0 + 0.1 * self.readings))
-        self.bar = max(self.bar + step * self.excess * (over - USUAL_SHARE), LEAST_BAR)
+def confidence(devices: NDArray[np.void], config: DetectorConfig) -> F32:
+    """0..1: grows with the peak of the episode and with the history it is judged by; falls with gaps in it."""
+    strength = 1.0 - np.exp(-1.5 * devices["peak"] / config.open_surprise)
+    return np.asarray(strength * devices["known"] / (devices["known"] + 200.0), np.float32)
+
+
+def _pass_time(devices: NDArray[np.void], ts: I64, ordered: Bools) -> None:
+    """Learn the usual interval; what was known fades with what was missed."""
+    interval, known = devices["interval"], devices["known"]
+    passed = np.where(ordered & (devices["last_ts"] >= 0), ts - devices["last_ts"], 0).astype(np.float32)
+    passed = np.maximum(passed, 0.0)
+    missed = np.where((interval > 0) & (passed > GAP * interval), passed / np.maximum(interval, 1.0), 0.0)
+    known *= np.exp(-FORGET * np.minimum(missed, 1e5))
+    usual = np.where(interval > 0, np.minimum(passed, GAP * interval), passed)
+    interval += (usual - interval) * np.where(interval > 0, np.float32(0.05), np.float32(1.0))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from watchkeeper.detection.config import DEFAULT
 from watchkeeper.detection.scorer import score
 from watchkeeper.detection.state import DetectorState
 from watchkeeper.ids import episode_id, text_id
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from watchkeeper.detection.scorer import Edge
     from watchkeeper.packs import Ints
 
+log = logging.getLogger(__name__)
 COLUMNS = ("device", "ts", "received", "flags", "salt", "origin", "tags")
 VIEWS = 8  # metrics shown on an anomaly, those that contribute most
 
@@ -33,7 +36,13 @@ def ml_score(batch: Sequence[Delivered], ctx: Context) -> Outcome:
         if not isinstance(item.record, Pack):
             continue
         pack, state = item.record, ctx.states[item.record.shard]
-        tables, edges = _scored(pack, state, ctx)
+        tables, edges, unscored = _scored(pack, state, ctx)
+        if unscored:
+            outcome.counts["unscored"] += unscored
+            log.warning(
+                "shard %d: %d values went through unscored: their devices send more than %d metrics",
+                pack.shard, unscored, DEFAULT.most_metrics,
+            )  # fmt: skip
         for table, edge in edges:
             anomaly = _anomaly(pack, table, edge, ctx)
             outcome.emits.append(Emit(RAG_ERROR_REPORTING, pack.shard, anomaly, pack.origin_at(table, edge.row)))
@@ -42,23 +51,24 @@ def ml_score(batch: Sequence[Delivered], ctx: Context) -> Outcome:
     return outcome
 
 
-def _scored(pack: Pack, state: DetectorState, ctx: Context) -> tuple[list[Table], list[tuple[Table, Edge]]]:
-    """The pack's tables with their scores; and the edges, each with the table that its row is in."""
+def _scored(pack: Pack, state: DetectorState, ctx: Context) -> tuple[list[Table], list[tuple[Table, Edge]], int]:
+    """The pack's tables with their scores; the edges, each with the table that its row is in; values not scored."""
     if _apart(pack):
         scored = [_score(pack, table, state, ctx) for table in pack.tables]
-        return [table for table, _ in scored], [(table, edge) for table, edges in scored for edge in edges]
+        found = [(table, edge) for table, edges, _ in scored for edge in edges]
+        return [table for table, _, _ in scored], found, sum(unscored for _, _, unscored in scored)
     together, place = _together(pack)
-    whole, edges = _score(pack, together, state, ctx)
+    whole, edges, unscored = _score(pack, together, state, ctx)
     ends = np.cumsum([len(table) for table in pack.tables])[:-1]
     flags, scores = np.split(whole.flags[place], ends), np.split(whole.score[place], ends)
     tables = [
         dataclasses.replace(table, flags=of_table, score=score_of_table)
         for table, of_table, score_of_table in zip(pack.tables, flags, scores, strict=True)
     ]
-    return tables, [(whole, edge) for edge in edges]
+    return tables, [(whole, edge) for edge in edges], unscored
 
 
-def _score(pack: Pack, table: Table, state: DetectorState, ctx: Context) -> tuple[Table, list[Edge]]:
+def _score(pack: Pack, table: Table, state: DetectorState, ctx: Context) -> tuple[Table, list[Edge], int]:
     # A device that has changed its site is listed twice, and is one device all the same.
     names = {f"{who.tenant}\0{who.device}": None for who in pack.devices}
     number = {name: index for index, name in enumerate(names)}
@@ -67,7 +77,7 @@ def _score(pack: Pack, table: Table, state: DetectorState, ctx: Context) -> tupl
     flags = table.flags.copy()
     flags[scored.warming] |= Flag.WARMING
     flags[scored.anomalous] |= Flag.ANOMALOUS
-    return dataclasses.replace(table, flags=flags, score=scored.score), scored.edges
+    return dataclasses.replace(table, flags=flags, score=scored.score), scored.edges, scored.unscored
 
 
 def _apart(pack: Pack) -> bool:

@@ -213,3 +213,13 @@ def test_an_open_episode_speaks_up_once_a_minute_at_most():
     times = [anomaly.ts for anomaly in edges(drive)]
     assert len(times) >= 2
     assert all(b - a >= MINUTE for a, b in pairwise(times))
+
+
+def test_values_beyond_the_most_metrics_of_a_device_are_counted_and_travel_on():
+    names = " ".join(f"m{n}" for n in range(DEFAULT.most_metrics + 6))
+    rows = [(NOW + s * SECOND, *([1.5] * (DEFAULT.most_metrics + 6))) for s in range(5)]
+    drive = Drive("ml_score")
+    drive.take(pack_of("meter", names, rows))
+    [reading, *_] = readings_of(drive.came(FINAL_DATA_STORAGE))
+    assert len(reading.values) == DEFAULT.most_metrics + 6
+    assert drive.ports.meter.total("0001-01-01", "9999-12-31")["ml_score"]["unscored"] == 30
