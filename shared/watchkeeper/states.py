@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from watchkeeper.codec import Format
 from watchkeeper.errors import StateError
 from watchkeeper.outcome import ABSENT
 
@@ -25,8 +26,7 @@ class _Wire(msgspec.Struct, array_like=True):
     body: bytes
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Wire)
+ENVELOPE = Format(_Wire, ENVELOPE_VERSION, "a state")
 
 
 @dataclasses.dataclass(slots=True)
@@ -75,7 +75,7 @@ class States:
         """Write states. Conflict: another worker has written one since it was loaded."""
         for shard, envelope in changed.items():
             body = self._codec.encode(envelope.state) if self._codec else b""
-            data = _encoder.encode(_Wire(ENVELOPE_VERSION, envelope.taken, body))
+            data = ENVELOPE.encode(_Wire(ENVELOPE_VERSION, envelope.taken, body))
             envelope.version = self.blobs.put(state_key(self.stage.name, self.topic, shard), data, envelope.version)
 
     def forget(self) -> None:
@@ -88,13 +88,10 @@ class States:
 
 
 def read_envelope(data: bytes, where: str) -> tuple[dict[str, tuple[int, int]], bytes]:
-    """What was taken, and the stage's own bytes. StateError: not an envelope of this version."""
+    """What was taken, and the stage's own bytes. StateError: no envelope, or a later version's."""
     try:
-        wire = _decoder.decode(data)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        message = f"{where}: not a state: {error}"
+        wire = ENVELOPE.decode(data)
+    except StateError as error:
+        message = f"{where}: {error}"
         raise StateError(message) from error
-    if wire.v != ENVELOPE_VERSION:
-        message = f"{where}: state of version {wire.v}; this release reads {ENVELOPE_VERSION}"
-        raise StateError(message)
     return wire.taken, wire.body

@@ -62,7 +62,17 @@ Uses = Literal["knowledge", "language_model", "detection_model", "blobs", "recei
 
 
 class StateCodec(Protocol):
-    """How a stage's state of one shard becomes bytes and back. StateError: the bytes are no state."""
+    """How a stage's state of one shard becomes bytes and back. StateError: the bytes are no state.
+
+    It writes the present `version`, and reads all from the first one on.
+    """
+
+    @property
+    def version(self) -> int:
+        """The version that it writes."""
+
+    def version_of(self, data: bytes) -> int:
+        """The version that bytes say they are of."""
 
     def empty(self) -> Any:  # noqa: ANN401 - each stage has a state of its own type
         """State of a shard never seen."""

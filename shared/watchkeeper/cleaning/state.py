@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from watchkeeper.codec import Format
 from watchkeeper.errors import StateError
 from watchkeeper.ids import text_id
 
@@ -26,8 +27,7 @@ class _Wire(msgspec.Struct, array_like=True):
     written: int
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Wire)
+FORMAT = Format(_Wire, VERSION, "a state of clean")
 
 
 @dataclasses.dataclass(slots=True)
@@ -74,6 +74,8 @@ def _slot_id(tenant: str, device: str, metrics: tuple[str, ...]) -> str:
 
 
 class _Codec:
+    version, version_of = FORMAT.version, FORMAT.version_of
+
     def empty(self) -> CleanState:
         zeros = np.zeros(RING, np.uint64)
         return CleanState({}, np.zeros(8, np.int64), {}, zeros, zeros.copy())
@@ -82,19 +84,19 @@ class _Codec:
         newest = state.newest[: len(state.slots)].tobytes()
         ids, contents = (part.tobytes() for part in state.seen())
         wire = _Wire(VERSION, list(state.slots), newest, state.last_values, ids, contents, state.written)
-        return _encoder.encode(wire)
+        return FORMAT.encode(wire)
 
     def decode(self, data: bytes) -> CleanState:
+        wire = FORMAT.decode(data)
         try:
-            wire = _decoder.decode(data)
             newest = np.frombuffer(wire.newest, np.int64)
             ids, contents = (np.frombuffer(part, np.uint64) for part in (wire.ids, wire.contents))
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        except ValueError as error:
             message = f"not a state of clean: {error}"
             raise StateError(message) from error
         held = min(wire.written, RING)
-        if wire.v != VERSION or len(newest) != len(wire.devices) or not len(ids) == len(contents) == held:
-            message = f"a state of clean of version {wire.v} that does not fit together; this release reads {VERSION}"
+        if len(newest) != len(wire.devices) or not len(ids) == len(contents) == held:
+            message = "a state of clean that does not fit together"
             raise StateError(message)
         state = self.empty()
         state.slots = {device: slot for slot, device in enumerate(wire.devices)}

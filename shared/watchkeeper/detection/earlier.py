@@ -2,10 +2,12 @@
 
 Carried over: each series' readings, levels, spreads, daily profile, repeats, and the counts of its residuals and
 shifts; each device's clock, readings and open episode. Learnt anew, from priors: the joint distance of a device's
-metrics, which format 1 did not know, and how often a series is louder or quieter than usual.
+metrics, which format 1 did not know, and how often a series is louder or quieter than usual. Of a device with more
+metrics than are scored now, the first by name are kept.
 """
 
-from typing import Annotated, NamedTuple
+import logging
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -14,7 +16,8 @@ from numpy.typing import NDArray
 from watchkeeper.detection.devices import fresh_devices
 from watchkeeper.detection.series import BINS, EDGES, F64, HOURS, I64, INDEX, UNKNOWN, fresh, to_bfloat
 
-MAGIC = b"WKD1"
+log = logging.getLogger(__name__)
+MOST_METRICS = 64
 _FIELDS = (
     "n", "last", "fast", "slow", "spread", "short", "drift", "drift_spread", "vol", "vol_spread", "outside", "wild",
     "step", "changes", "repeats", "longest", "repeating", "smoothed", "gain", "hour", "hour_n", "hour_mean",
@@ -62,19 +65,9 @@ class _Stored(msgspec.Struct, array_like=True):
     arrays: Annotated[list[bytes], msgspec.Meta(min_length=4, max_length=4)]
 
 
-class Found(NamedTuple):
-    """Devices with their records, and series: the row of the device, the metric's name and the record of each."""
-
-    names: list[str]
-    devices: NDArray[np.void]
-    owner: I64
-    metric: list[str]
-    series: NDArray[np.void]
-
-
-def read(body: bytes) -> Found:
-    """What a state of format 1 holds, in records of today; ValueError or msgspec.DecodeError: it cannot be."""
-    stored = msgspec.msgpack.decode(body, type=_Stored)
+def upgrade(content: Any) -> list[Any]:  # noqa: ANN401 - as a decoder without types gives it
+    """The content of a state of format 1 as that of format 2; ValueError or TypeError: it is none."""
+    stored = msgspec.convert(content, _Stored)
     owner = _index(stored.owner, len(stored.names))
     metric = _index(stored.metric, len(stored.metrics))
     if not len(stored.names) == len(stored.devices) == len(set(stored.names)) or owner.size != metric.size:
@@ -86,9 +79,21 @@ def read(body: bytes) -> Found:
     counts = np.frombuffer(stored.arrays[3], "<u2").reshape(size, 3, _EDGES.size)
     if not (np.isfinite(num).all() and np.isfinite(profile).all()):
         raise ValueError("a series holds values that are not finite")
-    series = _series(dict(zip(_FIELDS, num, strict=True)), profile, visits, counts)
-    names = [stored.metrics[of] for of in metric.tolist()]
-    return Found(stored.names, _devices(stored.devices), owner, names, series)
+    series = _series(dict(zip(_FIELDS, num, strict=True)), profile, visits, counts.astype(np.int64))
+    order = np.argsort(owner, kind="stable")
+    starts = np.cumsum(np.bincount(owner, minlength=len(stored.names))) - np.bincount(
+        owner, minlength=len(stored.names)
+    )
+    place = np.empty(size, np.int64)
+    place[order] = np.arange(size) - starts[owner[order]]
+    kept = order[place[order] < MOST_METRICS]
+    series["place"] = np.minimum(place, MOST_METRICS)
+    held = np.bincount(owner[kept], minlength=len(stored.names)).astype("|u1").tobytes()
+    log.info("detector state of format 1: %d devices, %d series converted", len(stored.names), kept.size)
+    if kept.size < size:
+        log.warning("%d metrics beyond the %d scored of a device are let go", size - kept.size, MOST_METRICS)
+    parts = (metric[kept].astype("<i4"), _devices(stored.devices), series[kept])
+    return [stored.names, stored.metrics, held, *(part.tobytes() for part in parts)]
 
 
 def _devices(old: list[_Device]) -> NDArray[np.void]:

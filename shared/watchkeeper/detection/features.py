@@ -8,8 +8,8 @@ from watchkeeper.detection.series import F64, I64
 FEATURE_NAMES = (
     "residual_max",
     "residual_mean",
-    "near_max",
-    "wide_max",
+    "shift_max",
+    "shift_mean",
     "louder_max",
     "louder_min",
     "rate_max",
@@ -31,12 +31,12 @@ def features(seen: Observed, row: I64, rows: int) -> F64:
     which = row[starts]
     measured = np.bincount(row, minlength=rows)[which]
     warm = seen.n >= YOUNG
-    residual, near, wide = (np.minimum(part, LIMIT) * warm for part in seen.z[:3])
+    residual, shift = (np.minimum(part, LIMIT) * warm for part in seen.z[:2])
     rate = np.minimum(seen.rate, LIMIT) * warm
     louder = seen.louder * warm
-    for column, greatest in ((0, residual), (2, near), (3, wide), (4, louder), (6, rate)):
+    for column, greatest in ((0, residual), (2, shift), (4, louder), (6, rate)):
         out[which, column] = np.maximum.reduceat(greatest, starts)
     out[which, 5] = np.minimum.reduceat(louder, starts)
-    for column, mean in ((1, residual), (7, rate)):
+    for column, mean in ((1, residual), (3, shift), (7, rate)):
         out[which, column] = np.bincount(row, weights=mean, minlength=rows)[which] / measured
     return out

@@ -9,8 +9,12 @@ from watchkeeper.detection.features import FEATURE_NAMES
 from watchkeeper.detection.forest import Forest
 from watchkeeper.detection.series import F64
 from watchkeeper.errors import ModelError
+from watchkeeper.migration import Upgrades, migrated
 
-MAGIC = b"WKM1"
+MAGIC = b"WKM"
+VERSION = 1
+UPGRADES: Upgrades = {}
+"""What leads from an earlier version's fields, as a dict, to the next one's."""
 MOST_DEPTH = 64
 
 
@@ -32,17 +36,22 @@ class Model(msgspec.Struct, frozen=True):
 
     def encode(self) -> bytes:
         body = msgspec.msgpack.encode(self)
-        return MAGIC + zlib.crc32(body).to_bytes(4, "little") + body
+        return b"%b%d" % (MAGIC, VERSION) + zlib.crc32(body).to_bytes(4, "little") + body
 
     @staticmethod
     def decode(data: bytes) -> "Model":
-        """The model in `data`; ModelError if it is damaged, of another version or for other features."""
-        if data[:4] != MAGIC:
+        """The model in `data`; ModelError if it is damaged, of a later version or for other features."""
+        found = bytes(data[3:4])
+        if data[:3] != MAGIC or not found.isdigit():
             raise ModelError(f"not a model: begins with {data[:4]!r} instead of {MAGIC!r}; train it again")
         if zlib.crc32(data[8:]).to_bytes(4, "little") != data[4:8]:
             raise ModelError("the model is damaged: its checksum does not match; roll back to an earlier one")
         try:
-            model = msgspec.msgpack.decode(data[8:], type=Model)
+            body = data[8:]
+            if int(found) != VERSION:
+                fields = migrated(msgspec.msgpack.decode(body), int(found), VERSION, UPGRADES, "a model", ModelError)
+                body = msgspec.msgpack.encode(fields)
+            model = msgspec.msgpack.decode(body, type=Model)
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise ModelError(f"the model cannot be read: {error}") from error
         if model.feature_names != FEATURE_NAMES or model.forest.columns != len(FEATURE_NAMES):

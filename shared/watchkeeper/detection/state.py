@@ -1,8 +1,9 @@
 """All a shard's detector remembers, and its form as bytes.
 
-Format 2: b"WKD2", CRC-32 of the rest, then MessagePack of the devices' names, the metrics' names, how many series each
-device has, the metric of each series, and the records of devices and series (devices.py, series.py), little-endian.
-Devices and their metrics are sorted, so equal states are equal bytes. Format 1 is converted (earlier.py).
+Format: b"WKD" and the version as a digit, CRC-32 of the rest, then MessagePack of the devices' names, the metrics'
+names, how many series each device has, the metric of each series, and the records of devices and series (devices.py,
+series.py), little-endian. Devices and their metrics are sorted, so equal states are equal bytes. Format 1 is converted:
+earlier.py.
 """
 
 import copy
@@ -17,8 +18,12 @@ from watchkeeper.detection import earlier
 from watchkeeper.detection.devices import DEVICE, fresh_devices
 from watchkeeper.detection.series import BINS, FIELDS, HOURS, I64, INDEX, RECORD, TAILS, fresh, from_bfloat
 from watchkeeper.errors import StateError
+from watchkeeper.migration import Upgrades, migrated
 
-MAGIC = b"WKD2"
+MAGIC = b"WKD"
+VERSION = 2
+UPGRADES: Upgrades = {1: earlier.upgrade}
+"""What leads from an earlier version's `_Stored`, as a list, to the next one's."""
 MOST_PLACES = 255
 
 
@@ -116,7 +121,7 @@ class DetectorState:
             self.devices[listed.order].tobytes(), self.series[listed.slots].tobytes(),
         )  # fmt: skip
         body = msgspec.msgpack.encode(stored)
-        return b"".join((MAGIC, zlib.crc32(body).to_bytes(4, "little"), body))
+        return b"".join((b"%b%d" % (MAGIC, VERSION), zlib.crc32(body).to_bytes(4, "little"), body))
 
     def _list(self) -> _Listed:
         names = sorted(self.rows)
@@ -130,18 +135,26 @@ class DetectorState:
 
     @classmethod
     def decode(cls, data: bytes) -> "DetectorState":
-        """The state in `data`; StateError if it is damaged or of an unknown version."""
-        magic = bytes(data[:4])
-        if magic not in (MAGIC, earlier.MAGIC):
-            raise StateError(f"detector state begins with {magic!r}, not {MAGIC!r}: another version or damaged")
+        """The state in `data`, of this or an earlier version; StateError if it is damaged or of a later one."""
+        found = cls.version_of(data)
         if zlib.crc32(data[8:]).to_bytes(4, "little") != bytes(data[4:8]):
             raise StateError("detector state is damaged: its checksum does not match")
         try:
-            if magic == earlier.MAGIC:
-                return cls._convert(data[8:])
-            return cls._restore(msgspec.msgpack.decode(data[8:], type=_Stored))
+            body = data[8:]
+            if found != VERSION:
+                held = msgspec.msgpack.decode(body)
+                body = msgspec.msgpack.encode(migrated(held, found, VERSION, UPGRADES, "a detector state", StateError))
+            return cls._restore(msgspec.msgpack.decode(body, type=_Stored))
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise StateError(f"detector state cannot be read: {error}") from error
+
+    @staticmethod
+    def version_of(data: bytes) -> int:
+        """The version that bytes say they are of; StateError if they are no detector state."""
+        head = bytes(data[:4])
+        if head[:3] != MAGIC or not head[3:].isdigit():
+            raise StateError(f"detector state begins with {head!r}, not {MAGIC!r} and a version: damaged")
+        return int(head[3:])
 
     @classmethod
     def _restore(cls, stored: _Stored) -> "DetectorState":
@@ -164,19 +177,6 @@ class DetectorState:
             names = [stored.metrics[of] for of in metric[slot : slot + count].tolist()]
             state.slots.append({name: slot + at for at, name in enumerate(names)})
             slot += count
-        return state
-
-    @classmethod
-    def _convert(cls, body: bytes) -> "DetectorState":
-        found = earlier.read(body)
-        state = cls()
-        state.device_rows(found.names)
-        state.devices[: len(found.names)] = found.devices
-        for row, metric in zip(found.owner.tolist(), found.metric, strict=True):
-            state.add(row, metric, MOST_PLACES)
-        place = state.series["place"][: state.used].copy()
-        state.series[: state.used] = found.series
-        state.series["place"][: state.used] = place
         return state
 
 

@@ -10,6 +10,7 @@ import dataclasses
 
 import msgspec
 
+from watchkeeper.codec import Format
 from watchkeeper.errors import StateError
 from watchkeeper.series.section import DeviceKey
 from watchkeeper.series.segment import SegmentRef
@@ -38,8 +39,8 @@ class _Wire(msgspec.Struct, array_like=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Wire)
 _devices_decoder = msgspec.msgpack.Decoder(list[KnownDevice])
+FORMAT = Format(_Wire, VERSION, "a manifest of the final series")
 
 
 @dataclasses.dataclass(slots=True)
@@ -74,26 +75,25 @@ class StoreState:
 class StoreCodec:
     """See `topology.StateCodec`."""
 
+    version, version_of = FORMAT.version, FORMAT.version_of
+
     def empty(self) -> StoreState:
         """A shard never stored."""
         return StoreState()
 
     def encode(self, state: StoreState) -> bytes:
         """Bytes of a state."""
-        return _encoder.encode(_Wire(VERSION, state.sequence, state.segments, msgspec.Raw(state.packed_devices())))
+        return FORMAT.encode(_Wire(VERSION, state.sequence, state.segments, msgspec.Raw(state.packed_devices())))
 
     def decode(self, data: bytes) -> StoreState:
-        """A state from bytes. StateError: they are none, or of another version."""
+        """A state from bytes. StateError: they are none, or of a later version."""
+        wire = FORMAT.decode(data)
+        packed = bytes(wire.devices)
         try:
-            wire = _decoder.decode(data)
-            packed = bytes(wire.devices)
             devices = _devices_decoder.decode(packed)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             message = f"not a manifest of the final series: {error}"
             raise StateError(message) from error
-        if wire.v != VERSION:
-            message = f"a manifest of version {wire.v}; this release reads {VERSION}"
-            raise StateError(message)
         return StoreState(wire.sequence, wire.segments, {(d.tenant, d.device): d for d in devices}, packed)
 
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 import numpy as np
 
+from watchkeeper.errors import StateError
+from watchkeeper.migration import Upgrades, migrated
 from watchkeeper.series.section import DeviceKey, Effort, Part, Section, SectionWire, damaged, pack_section
 
 if TYPE_CHECKING:
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
     from watchkeeper.packs import Ints
 
 _HEAD = struct.Struct("<4sII")
-_MAGIC = b"WKS\x01"
+_MAGIC = b"WKS"
+VERSION = 1
+UPGRADES: Upgrades = {}
+"""What leads from an earlier version's header, as a list, to the next one's."""
 
 
 class SegmentRef(msgspec.Struct, frozen=True, array_like=True):
@@ -85,7 +90,9 @@ def write(
     rows = sum(len(section.ts) for section in sections) or sum(ref.rows for ref in before)
     first = min([int(section.ts.min()) for section in sections] or [ref.first for ref in before])
     last = max([int(section.ts.max()) for section in sections] or [ref.last for ref in before])
-    data = b"".join((_HEAD.pack(_MAGIC, len(header), zlib.crc32(header)), header, *(body for _, body in packed)))
+    data = b"".join(
+        (_HEAD.pack(_MAGIC + bytes([VERSION]), len(header), zlib.crc32(header)), header, *(body for _, body in packed))
+    )
     return Written(SegmentRef(level, sequence, digest, rows, first, last), data)
 
 
@@ -97,15 +104,15 @@ class Segment:
     """
 
     def __init__(self, data: bytes, where: str = "segment") -> None:
-        """Read the header. StateError: not a segment of this version, or damaged."""
+        """Read the header. StateError: not a segment of this or an earlier version, or damaged."""
         self._where = where
         view = memoryview(data)
         try:
             magic, size, check = _HEAD.unpack_from(view)
             packed = view[_HEAD.size : _HEAD.size + size]
-            if magic != _MAGIC or zlib.crc32(packed) != check:
-                raise damaged(where, "magic, version or checksum")
-            header = _decoder.decode(packed)
+            if magic[:3] != _MAGIC or zlib.crc32(packed) != check:
+                raise damaged(where, "magic or checksum")
+            header = _decoder.decode(_of_this_version(packed, magic[3], where))
         except (struct.error, msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             raise damaged(where, str(error)) from error
         self._sections: list[tuple[SectionWire, memoryview]] = []
@@ -132,6 +139,13 @@ class Segment:
                 place = wire.devices.index(device)
                 return Part(wire, body, self._where, place, place + 1)
         return None
+
+
+def _of_this_version(header: memoryview, found: int, where: str) -> memoryview | bytes:
+    if found == VERSION:
+        return header
+    content = migrated(msgspec.msgpack.decode(header), found, VERSION, UPGRADES, f"{where}: a segment", StateError)
+    return _encoder.encode(content)
 
 
 Item = TypeVar("Item")

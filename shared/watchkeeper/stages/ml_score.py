@@ -10,7 +10,7 @@ import numpy as np
 
 from watchkeeper.detection.config import DEFAULT
 from watchkeeper.detection.scorer import score
-from watchkeeper.detection.state import DetectorState
+from watchkeeper.detection.state import VERSION, DetectorState
 from watchkeeper.ids import episode_id, text_id
 from watchkeeper.outcome import Delivered, Emit, Outcome
 from watchkeeper.packs import Pack, Table
@@ -147,6 +147,8 @@ def _summary(edge: Edge, views: dict[str, MetricView]) -> str:
 
 
 class _Codec:
+    version, version_of = VERSION, DetectorState.version_of
+
     def empty(self) -> DetectorState:
         return DetectorState.empty()
 

@@ -1,25 +1,38 @@
-"""One of everything that is stored or travels, for the golden files of version 1.
+"""One of everything that is stored or travels, for the golden files of each version.
 
-`python -m tests.unit.core.golden_samples` writes files that are not there yet. Those that are there are never written
-again: what is in them is what customers have stored, and the next version has to read it.
+`python -m tests.unit.core.golden_samples` writes the files of the present versions that are not there yet. Those that
+are there are never written again: what is in them is what customers have stored, and later versions have to read it.
+
+When the version of a format is bumped: fill what is new in the sample here, run the script, and say in EARLIER what the
+sample of the version before is once it has been migrated.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from watchkeeper.alerting.state import NotifyState, Unanswered
+from watchkeeper.bundles import InForce, Move, decode_in_force
 from watchkeeper.checking.state import Breach, CheckState, Heard
 from watchkeeper.cleaning.state import CLEAN_CODEC
 from watchkeeper.dead_letters import TakenLetter
+from watchkeeper.detection import model as model_format
+from watchkeeper.detection.features import FEATURE_NAMES
+from watchkeeper.detection.forest import Forest
+from watchkeeper.detection.model import Model
 from watchkeeper.detection.state import DetectorState
 from watchkeeper.explaining.state import ExplainState, Open, Waiting
+from watchkeeper.knowledge.bundle import Bundle
 from watchkeeper.packs import Pack, Table
 from watchkeeper.pipeline import STAGES
+from watchkeeper.published import Pin
 from watchkeeper.records import (
+    SCHEMA_VERSION,
     Acknowledgement,
     Alert,
     Anomaly,
@@ -39,11 +52,15 @@ from watchkeeper.records import (
     Spend,
     Switches,
 )
+from watchkeeper.series import segment as segment_format
 from watchkeeper.series.manifest import KnownDevice, StoreState
-from watchkeeper.series.segment import SegmentRef
+from watchkeeper.series.section import Section
+from watchkeeper.series.segment import Segment, SegmentRef
+from watchkeeper.states import ENVELOPE, ENVELOPE_VERSION, read_envelope
 
-VERSIONS = {"ml_score": 2}
-"""Of states that are no longer of version 1; how an older one is read is tested where it is converted."""
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 FOLDER = Path(__file__).parent / "golden"
 TS = 1_772_352_000_000
 ORIGIN = Origin("rule_check", "data-processing-output", 3, 17, 2)
@@ -201,20 +218,119 @@ def states() -> dict[str, object]:
     }
 
 
-def files() -> dict[str, bytes]:
-    """All golden files."""
-    found = {
-        f"state-{name}-v{VERSIONS.get(name, 1)}.bin": STAGES[name].codec.encode(state)
-        for name, state in states().items()
+def segment() -> bytes:
+    """A segment of two readings, and the name of one before it."""
+    pump = Section(
+        ("flow", "vibration"),
+        [("acme", "pump-1")],
+        np.array([2]),
+        np.array([TS, TS + 1000]),
+        np.array([TS + 5, TS + 1005]),
+        np.array([64, 1]),
+        np.array([-1, 0]),
+        np.array([-1, 0]),
+        np.array([0.25, 0.5]),
+        np.array([[1.5, np.nan], [2.0, -3.25]]),
+    )
+    before = [SegmentRef(0, 8, "0123456789abcdef", 64, TS - 9, TS - 1)]
+    return segment_format.write([pump], [{"line": "a"}], [("pump.flow-low",)], level=1, sequence=9, before=before).data
+
+
+def in_a_segment(data: bytes) -> object:
+    """Everything that a segment holds, to be compared."""
+    held = Segment(data)
+    columns = [
+        (part.metrics, part.devices, *(getattr(part, name).tolist() for name in _COLUMNS)) for part in held.sections()
+    ]
+    return str((columns, held.tagsets, held.rulesets, held.before))  # as text, in which NaN equals NaN
+
+
+_COLUMNS = ("counts", "ts", "received", "flags", "tags", "rules", "score", "values")
+
+
+def model() -> Model:
+    """A model of one tree of three nodes."""
+    parts = (np.array([3], "<i4"), np.array([0, -1, -1], "<i2"), np.array([0.5, 2, 2], "<f4"))
+    forest = Forest(len(FEATURE_NAMES), 4, *(part.tobytes() for part in parts))
+    return Model("m-1", TS, forest, FEATURE_NAMES, 4, (0.25, 0.5))
+
+
+BUNDLE = {
+    "devices/pump.yaml": "class: pump\nmetrics:\n  flow:\n    unit: m3/h\n",
+    "rules/pump.yaml": "applies_to: pump\nrules: []\n",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """One kind of thing that is stored or travels: its present version, a sample, and how it is written and read.
+
+    `plain` makes what can be compared of what was read.
+    """
+
+    suffix: str
+    version: int
+    sample: Any
+    write: Callable[[Any], bytes]
+    read: Callable[[bytes], Any]
+    plain: Callable[[Any], Any] = lambda value: value
+
+
+def kinds() -> dict[str, Kind]:
+    """All kinds, by name."""
+    found: dict[str, Kind] = {}
+    for name, state in states().items():
+        codec = STAGES[name].codec
+        found[f"state-{name}"] = Kind("bin", codec.version, state, codec.encode, codec.decode, codec.encode)
+    for name, record in records().items():
+        found[f"record-{name}"] = Kind("json", SCHEMA_VERSION, record, msgspec.json.encode, _reads(type(record)))
+    envelope = ({"clean:t/3": (17, 2)}, b"body")
+    in_force = InForce("b-2", "b-1", (Move("b-2", TS, "published"),), {"shipped": "b-2"}, "shipped")
+    return found | {
+        "record-pack": Kind("json", SCHEMA_VERSION, pack(), Pack.encode, Pack.decode, Pack.encode),
+        "state-envelope": Kind("bin", ENVELOPE_VERSION, envelope, _envelope, lambda data: read_envelope(data, "here")),
+        "segment": Kind("bin", segment_format.VERSION, segment(), bytes, bytes, in_a_segment),
+        "model": Kind("bin", model_format.VERSION, model(), Model.encode, Model.decode),
+        "bundle": Kind(
+            "json", 1, BUNDLE, msgspec.json.encode, Bundle.decode, lambda held: getattr(held, "files", held)
+        ),
+        "bundle-in-force": Kind("json", 1, in_force, msgspec.json.encode, decode_in_force),
+        "model-in-force": Kind("json", 1, Pin("m-2", "m-1", pinned=True), msgspec.json.encode, _reads(Pin)),
     }
-    found |= {f"record-{name}-v1.json": msgspec.json.encode(record) for name, record in records().items()}
-    found["record-pack-v1.json"] = pack().encode()
-    found["state-envelope-v1.bin"] = msgspec.msgpack.encode([1, {"clean:t/3": (17, 2)}, b"body"])
-    return found
+
+
+def _converted(_: object) -> DetectorState:
+    """What is carried over of the first format's golden file is told in tests/unit/detection/test_earlier.py."""
+    return DetectorState.decode(path_of("state-ml_score", 1).read_bytes())
+
+
+EARLIER: dict[tuple[str, int], Callable[[Any], Any]] = {("state-ml_score", 1): _converted}
+"""By kind and earlier version: what the present sample would be, had it been stored in that version and migrated."""
+
+
+def expected(name: str, version: int) -> Any:
+    """What reading the golden file of a version must give."""
+    sample = kinds()[name].sample
+    for later in reversed(range(version, kinds()[name].version)):
+        sample = EARLIER[name, later](sample)
+    return sample
+
+
+def path_of(name: str, version: int) -> Path:
+    """Where a golden file is."""
+    return FOLDER / f"{name}-v{version}.{kinds()[name].suffix}"
+
+
+def _reads(kind: type) -> Callable[[bytes], Any]:
+    return msgspec.json.Decoder(kind).decode
+
+
+def _envelope(content: tuple[dict[str, tuple[int, int]], bytes]) -> bytes:
+    return msgspec.msgpack.encode([ENVELOPE.version, *content])
 
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    for name, data in files().items():
-        if not (FOLDER / name).exists():
-            (FOLDER / name).write_bytes(data)
+    for each, kind in kinds().items():
+        if not path_of(each, kind.version).exists():
+            path_of(each, kind.version).write_bytes(kind.write(kind.sample))

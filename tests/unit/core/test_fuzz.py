@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.core.golden_samples import files
+from tests.unit.core.golden_samples import FOLDER
 from tests.unit.core.stages_of_tests import Bench, stage
 from watchkeeper.detection.model import Model
 from watchkeeper.errors import DecodeError, KnowledgeError, ModelError, StateError
@@ -29,7 +29,7 @@ from watchkeeper.topology import (
 )
 from watchkeeper.wire import decode
 
-GOLDEN = files()
+GOLDEN = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
 BODIES = {
     "json": [
         b'{"device":"pump-1","ts":"2026-03-01T08:00:00Z","values":{"flow":1.5,"vibration":null},"tags":{"line":"a"}}',

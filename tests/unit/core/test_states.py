@@ -100,7 +100,7 @@ def test_what_is_no_state_is_refused_by_its_name(blobs, data):
 
 
 def test_the_name_of_the_state_is_said():
-    with pytest.raises(StateError, match=r"here: state of version 2; this release reads 1"):
+    with pytest.raises(StateError, match=r"here: a state of version 2; this release reads 1"):
         read_envelope(msgspec.msgpack.encode([2, {}, b""]), "here")
 
 
