@@ -104,7 +104,11 @@ def _pass_time(devices: NDArray[np.void], ts: I64, ordered: Bools) -> None:
     interval, known = devices["interval"], devices["known"]
     passed = np.where(ordered & (devices["last_ts"] >= 0), ts - devices["last_ts"], 0).astype(np.float32)
     passed = np.maximum(passed, 0.0)
-    missed = np.where((interval > 0) & (passed > GAP * interval), passed / np.maximum(interval, 1.0), 0.0)
-    known *= np.exp(-FORGET * np.minimum(missed, 1e5))
-    usual = np.where(interval > 0, np.minimum(passed, GAP * interval), passed)
-    interval += (usual - interval) * np.where(interval > 0, np.float32(0.05), np.float32(1.0))
+    told = interval > 0
+    longest = GAP * interval
+    gap = told & (passed > longest)
+    if gap.any():
+        missed = np.minimum(passed[gap] / np.maximum(interval[gap], 1.0), 1e5)
+        known[gap] *= np.exp(-FORGET * missed)
+    usual = np.where(told, np.minimum(passed, longest), passed)
+    interval += (usual - interval) * np.where(told, np.float32(0.05), np.float32(1.0))

@@ -118,8 +118,7 @@ def _learn(devices: NDArray[np.void], block: F32, step: _Step) -> None:
     n, row = step.seen.n, step.row
     rate = np.maximum(np.float32(1.0) / (n + np.float32(1.0)), np.where(lasting[row], QUICK, LEARN)) * opened[row]
     centre = block[INDEX["centre"]]
-    deviation = np.ones((r, PLACES), np.float32)
-    deviation[:] = np.sqrt(step.packed[:, _DIAGONAL] + np.float32(1e-9))
+    deviation = np.sqrt(step.packed[:, _DIAGONAL] + np.float32(1e-9))
     at = np.minimum(step.place, PLACES - 1)
     spread = np.sqrt(step.variance)
     bound = np.where(n > GUARD_READINGS, CLIP * spread * deviation[row, at], np.float32(np.inf))

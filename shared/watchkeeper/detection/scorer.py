@@ -204,7 +204,7 @@ def _measure(
     state: DetectorState, each: _Round, ts: I64, config: DetectorConfig
 ) -> tuple[Observed, F32, NDArray[np.void]]:
     records = state.series[each.slots]
-    seen, block = observe(records, each.x, DayClock(ts).at(each.local), config.relearn_readings)
+    seen, block = observe(records, each.x, DayClock(ts[each.local]), config.relearn_readings)
     return seen, block, records
 
 

@@ -12,27 +12,22 @@ GAIN_STEP = 0.1
 
 
 class DayClock:
-    """For each reading, its hour of day (UTC) and the two hourly means to interpolate between.
+    """For each reading its hour of day, UTC: int64 (n)."""
 
-    hour, left, right  int64 (n); weight  float32 (n): share of `right`. Means stand for the middle of their hour.
-    """
-
-    __slots__ = ("hour", "left", "right", "weight")
+    __slots__ = ("_into_day", "hour")
 
     def __init__(self, ts: I64) -> None:
-        into_day = ts % (HOURS * HOUR_MS)
-        self.hour: I64 = into_day // HOUR_MS
-        shifted = into_day - HOUR_MS // 2
-        self.left: I64 = (shifted // HOUR_MS) % HOURS
-        self.right: I64 = (self.left + 1) % HOURS
-        self.weight: F32 = ((shifted % HOUR_MS) / HOUR_MS).astype(np.float32)
+        self._into_day: I64 = ts % (HOURS * HOUR_MS)
+        self.hour: I64 = self._into_day // HOUR_MS
 
-    def at(self, rows: NDArray[np.intp]) -> "DayClock":
-        """The same for some of the readings, or some of them several times."""
-        part = DayClock.__new__(DayClock)
-        part.hour, part.left, part.right = self.hour[rows], self.left[rows], self.right[rows]
-        part.weight = self.weight[rows]
-        return part
+    def between(self, some: NDArray[np.intp]) -> tuple[I64, I64, F32]:
+        """The two hourly means that some of the readings lie between, and the share of the second.
+
+        Means stand for the middle of their hour.
+        """
+        shifted = self._into_day[some] - HOUR_MS // 2
+        left = (shifted // HOUR_MS) % HOURS
+        return left, (left + 1) % HOURS, ((shifted % HOUR_MS) / HOUR_MS).astype(np.float32)
 
 
 def seasonal(records: NDArray[np.void], gain: F32, middle: F32, clock: DayClock) -> F32:
@@ -40,9 +35,9 @@ def seasonal(records: NDArray[np.void], gain: F32, middle: F32, clock: DayClock)
     out = np.zeros(gain.size, np.float32)
     some = np.flatnonzero(gain > 0)
     profile = records["profile"]
-    low = from_bfloat(profile[some, clock.left[some]])
-    high = from_bfloat(profile[some, clock.right[some]])
-    value = gain[some] * (low + clock.weight[some] * (high - low) - middle[some])
+    left, right, weight = clock.between(some)
+    low, high = from_bfloat(profile[some, left]), from_bfloat(profile[some, right])
+    value = gain[some] * (low + weight * (high - low) - middle[some])
     out[some] = np.where(np.isfinite(value), value, np.float32(0.0))
     return out
 
