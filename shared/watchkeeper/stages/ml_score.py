@@ -87,7 +87,10 @@ def _apart(pack: Pack) -> bool:
 
 
 def _together(pack: Pack) -> tuple[Table, Ints]:
-    """All readings of a pack as one table over all its metrics, in order of time; and where each of them is in it."""
+    """All readings of a pack as one table over all its metrics, in order of time; and where each of them is in it.
+
+    Within its own table a device's readings keep their order: a late one stays behind the newer ones it came after.
+    """
     metrics = tuple(dict.fromkeys(name for table in pack.tables for name in table.metrics))
     values = np.full((len(metrics), len(pack)), np.nan)
     start = 0
@@ -97,10 +100,21 @@ def _together(pack: Pack) -> tuple[Table, Ints]:
         start += len(table)
     columns = {name: np.concatenate([getattr(t, name) for t in pack.tables]) for name in COLUMNS}
     whole = Table(metrics, values=values, score=np.empty(0), rules={}, **columns)
-    order = np.argsort(whole.ts, kind="stable")
+    order = np.argsort(np.concatenate([_newest(table) for table in pack.tables]), kind="stable")
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     return whole.reordered(order), place
+
+
+def _newest(table: Table) -> Ints:
+    """For each reading the newest time its device has sent up to then, in this table."""
+    first = int(table.ts.min()) if len(table) else 0
+    by_device = np.argsort(table.device, kind="stable")
+    since = table.ts[by_device] - first
+    far = (since.max(initial=0) + 1) * table.device[by_device]  # keeps devices apart
+    newest = np.empty(len(table), np.int64)
+    newest[by_device] = np.maximum.accumulate(since + far) - far + first
+    return newest
 
 
 def _anomaly(pack: Pack, table: Table, edge: Edge, ctx: Context) -> Anomaly:

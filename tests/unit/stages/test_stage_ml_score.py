@@ -223,3 +223,23 @@ def test_values_beyond_the_most_metrics_of_a_device_are_counted_and_travel_on():
     [reading, *_] = readings_of(drive.came(FINAL_DATA_STORAGE))
     assert len(reading.values) == DEFAULT.most_metrics + 6
     assert drive.ports.meter.total("0001-01-01", "9999-12-31")["ml_score"]["unscored"] == 30
+
+
+def test_a_late_reading_is_scored_as_such_also_in_company_of_a_device_of_two_sets():
+    rows = steady(60)
+    rows.insert(50, rows.pop(20))
+    others = steady(60, seed=9)
+    apart, company = Drive("ml_score"), Drive("ml_score")
+    apart.take(pump(rows))
+    flow = pack_of("pump-2", "flow", [(ts, f) for ts, f, _ in others])
+    pressure = pack_of("pump-2", "discharge_pressure", [(ts, p) for ts, _, p in others])
+    company.take(joined(pump(rows), flow, pressure))
+
+    def scores(drive):
+        tables = [(pack, table) for pack in drive.came(FINAL_DATA_STORAGE) for table in pack.tables]
+        return [
+            table.score[row] for pack, table in tables for row in range(len(table))
+            if pack.devices[table.device[row]].device == "pump-1"
+        ]  # fmt: skip
+
+    assert scores(company) == scores(apart)
