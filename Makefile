@@ -35,8 +35,10 @@ format: $(STAMP) ## Format the code, and mend what can be mended without thought
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-bench: $(STAMP) ## Measure what a reading costs in each stage
+bench: $(STAMP) ## Measure what a reading costs in each stage, and how much a whole Watchkeeper carries (8 minutes)
 	$(BIN)/python benchmarks/stages.py
+	$(BIN)/python benchmarks/rules.py
+	$(BIN)/python benchmarks/sustained.py
 
 schemas: $(STAMP) ## Write the JSON Schemas of every topic anew
 	$(BIN)/python -m watchkeeper.schemas

@@ -10,19 +10,17 @@ import argparse
 import contextlib
 import dataclasses
 import signal
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import paho.mqtt.client as mqtt
 import psutil
 from paho.mqtt.enums import CallbackAPIVersion
+from running import PATIENCE_S, free_ports, up
 
 FAULTS = {
     "broker-killed": "kill -9 of the broker's process; `up` starts it again",
@@ -31,8 +29,6 @@ FAULTS = {
 }
 DEVICE = "bench-1"
 WINDOW_MS = 5_000  # of event time asked for at once: a reading takes a millisecond of it
-UP = "from watchkeeper_local.cli import main; raise SystemExit(main())"
-PATIENCE_S = 60.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,24 +88,6 @@ class Device:
         self.acknowledged[self._sent.pop(mid)] = time.monotonic()
 
 
-@contextlib.contextmanager
-def up(folder: str, http: int, mqtt_port: int) -> Iterator[subprocess.Popen[bytes]]:
-    ports = ["--http-port", str(http), "--mqtt-port", str(mqtt_port)]
-    command = [sys.executable, "-c", UP, "up", "--data-dir", folder, "--log-level", "error", *ports]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - ourselves
-    try:
-        until = time.monotonic() + PATIENCE_S
-        while not _listens(mqtt_port) or not _listens(http):
-            assert process.poll() is None, "`watchkeeper up` has ended"
-            assert time.monotonic() < until, "`watchkeeper up` does not listen"
-            time.sleep(0.05)
-        time.sleep(1.0)  # the bridge connects last
-        yield process
-    finally:
-        process.terminate()
-        process.wait(PATIENCE_S)
-
-
 def one_try(fault: str, seconds: float, rate: float, in_flight: int) -> Result:
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as exits:
         http, mqtt_port = free_ports()
@@ -158,23 +136,6 @@ def stored_times(url: str, device: Device) -> set[int]:
         assert not answer["bucket_ms"], "means instead of readings"
         stored |= {ts for ts, _ in answer["points"]}
     return stored
-
-
-def free_ports() -> tuple[int, int]:
-    """A port for HTTP, and one for MQTT whose successor is free as well."""
-    while True:
-        with socket.socket() as http, socket.socket() as one, socket.socket() as two:
-            http.bind(("127.0.0.1", 0))
-            one.bind(("127.0.0.1", 0))
-            with contextlib.suppress(OSError, OverflowError):
-                two.bind(("127.0.0.1", one.getsockname()[1] + 1))
-                return http.getsockname()[1], one.getsockname()[1]
-
-
-def _listens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
-        return True
-    return False
 
 
 def main() -> None:

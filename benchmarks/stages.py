@@ -83,7 +83,7 @@ def main() -> None:
     """Print a table: a row for each number of devices."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--devices", type=int, action="append", help="default: 100, 1,000 and 10,000")
-    parser.add_argument("--shards", type=int, default=16)
+    parser.add_argument("--shards", type=int, default=4)
     parser.add_argument("--groups", type=int, default=60, help="of 1,000 readings each")
     asked = parser.parse_args()
     print("microseconds a reading, one core, memory ports")

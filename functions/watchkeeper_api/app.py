@@ -9,7 +9,15 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 
 from watchkeeper import __version__
-from watchkeeper_api import alert_routes, anomaly_routes, device_routes, ingest_routes, status_routes
+from watchkeeper_api import (
+    alert_routes,
+    anomaly_routes,
+    bundle_routes,
+    device_routes,
+    ingest_routes,
+    rule_routes,
+    status_routes,
+)
 from watchkeeper_api.backend import Backend
 from watchkeeper_api.call import Services
 from watchkeeper_api.openapi import document
@@ -45,12 +53,21 @@ def create_app(backend: Backend) -> FastAPI:
         description=ABOUT,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
         exception_handlers=HANDLERS,
         generate_unique_id_function=_operation_id,
     )
     app.state.services = services
-    for module in (ingest_routes, device_routes, anomaly_routes, alert_routes, status_routes):
+    for module in (
+        ingest_routes,
+        device_routes,
+        anomaly_routes,
+        alert_routes,
+        rule_routes,
+        bundle_routes,
+        status_routes,
+    ):
         app.include_router(module.router)
     return app
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from watchkeeper.ports import Ports
@@ -36,6 +37,7 @@ class Backend:
     become gauges too, anything else is shown as it is.
     `group_commit` lets one durable transaction serve all requests that wait, from a thread of its own; without it each
     request has its own transaction and no thread outlives a request, as functions without a server need it.
+    `refusals` counts, since this process began, the requests that were refused because too many came (`throttled`).
     """
 
     ports: Ports
@@ -46,6 +48,7 @@ class Backend:
     limits: Limits = dataclasses.field(default_factory=Limits)
     pipeline_status: Callable[[], Mapping[str, object]] = dict
     group_commit: bool = True
+    refusals: Counter[str] = dataclasses.field(default_factory=Counter)
 
 
 def key_digest(key: str) -> str:

@@ -1,6 +1,7 @@
 """What every operation begins with: the client that calls, and the services that answer it."""
 
 import dataclasses
+import threading
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
@@ -23,6 +24,7 @@ class Services:
         self.backend = backend
         self.intake = Intake(backend)
         self.buckets = TokenBuckets(backend.limits)
+        self.trials = threading.Lock()  # held by the trial that runs: there is one at a time
         self.commands = Runner(
             STAGES["api"], None, backend.ports, backend.published, shards=backend.shards, clock=backend.clock
         )

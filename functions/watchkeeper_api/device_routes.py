@@ -10,21 +10,24 @@ from fastapi import APIRouter, Query, Response
 
 from watchkeeper.ids import shard_of
 from watchkeeper.ports import Key
-from watchkeeper.records import DeviceRecord
+from watchkeeper.records import DeviceRecord, SchemaRecord
 from watchkeeper.series.query import query
-from watchkeeper.topology import DEVICES
+from watchkeeper.topology import DEVICES, SCHEMAS
 from watchkeeper_api.answers import as_json, documented, json_of
 from watchkeeper_api.call import Admitted, Call
+from watchkeeper_api.quality import latest_share, spans_of
 from watchkeeper_api.refusals import RefusedError
 from watchkeeper_api.rows import LATEST_MS, Limit, one
-from watchkeeper_api.schemas import DeviceList, Series
+from watchkeeper_api.schemas import DeviceDetail, DeviceEntry, DeviceList, Quality, Series
 
-HOUR_MS = 3_600_000
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 SUGGESTED_FROM = 1_000
 
 router = APIRouter(prefix="/api/devices", tags=["devices"])
 Points = Annotated[int, Query(ge=1, le=10_000, description="More readings than this are answered as means.")]
 Start = Annotated[int | None, Query(alias="from", ge=0, le=LATEST_MS, description="Epoch ms; an hour before `to`.")]
+WithQuality = Annotated[bool, Query(description="With the quality of each; it takes longer.")]
+DayBefore = Annotated[int | None, Query(alias="from", ge=0, le=LATEST_MS, description="Epoch ms; a day before `to`.")]
 End = Annotated[int | None, Query(alias="to", ge=0, le=LATEST_MS, description="Epoch ms, not included; now.")]
 
 
@@ -33,13 +36,55 @@ def devices(
     call: Admitted,
     after: Annotated[str, Query(max_length=200, description="`next` of the last answer.")] = "",
     limit: Limit = 100,
+    quality: WithQuality = False,  # noqa: FBT002 - a parameter of the query
 ) -> Response:
     """List devices by name."""
     # One more for `after` itself, which the range includes, and one to know whether there are others.
     rows = call.backend.ports.tables.query(DEVICES.name, call.tenant, after, limit=limit + 2)
     rest = [row for row in rows if row.key.sort != after]
-    records = [msgspec.json.decode(row.value, type=DeviceRecord) for row in rest[:limit]]
+    records = [msgspec.json.decode(row.value, type=DeviceEntry) for row in rest[:limit]]
+    if quality:
+        tables, tenant = call.backend.ports.tables, call.tenant
+        records = [msgspec.structs.replace(each, quality=latest_share(tables, tenant, each.device)) for each in records]
     return as_json(DeviceList(records, rest[limit - 1].key.sort if len(rest) > limit else ""))
+
+
+@router.get("/{device}", responses=documented(json_of(DeviceDetail), HTTPStatus.NOT_FOUND))
+def device(call: Admitted, device: str) -> Response:
+    """Answer what is known of a device: from what it sent, and from the catalogue."""
+    record = _record(call, device)
+    backend = call.backend
+    backend.published.refresh(backend.clock())
+    known = backend.published.bundle.catalogue.profile(device)
+    rows = backend.ports.tables.query(SCHEMAS.name, call.tenant, f"{device}/", f"{device}0")
+    detail = DeviceDetail(
+        **msgspec.structs.asdict(record),
+        importance=known.importance,
+        interval_ms=known.interval_ms,
+        gap_ms=known.gap_ms,
+        clock=known.clock,
+        time_zone=known.time_zone,
+        calendar=known.calendar,
+        owner=known.owner,
+        notes=known.notes,
+        feeds=known.feeds,
+        fed_by=known.fed_by,
+        units={name: spec.unit for name, spec in known.metrics.items() if spec.unit},
+        derived={each.name: each.expression.text for each in known.derived},
+        schemas=[msgspec.json.decode(row.value, type=SchemaRecord) for row in rows],
+    )
+    return as_json(detail)
+
+
+@router.get("/{device}/quality", responses=documented(json_of(Quality), HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND))
+def quality(call: Admitted, device: str, start: DayBefore = None, end: End = None) -> Response:
+    """Answer how good a device's readings were, by the hour or (where it reports more rarely than a minute) the day."""
+    to = call.backend.clock() + 1 if end is None else end
+    since = max(0, to - DAY_MS) if start is None else start
+    if since > to:
+        raise RefusedError(HTTPStatus.BAD_REQUEST, f"from ({since}) is after to ({to})", where="query.from")
+    _record(call, device)
+    return as_json(Quality(device, spans_of(call.backend.ports.tables, call.tenant, device, since, to)))
 
 
 @router.get("/{device}/series", responses=documented(json_of(Series), HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND))
@@ -62,12 +107,18 @@ def series(
     return as_json(Series(device, metric, [*found.points], found.bucket_ms))
 
 
-def _check_known(call: Call, device: str, metric: str) -> None:
+def _record(call: Call, device: str) -> DeviceRecord:
+    """The record of a device. Refused (404): it has never sent anything."""
     tables = call.backend.ports.tables
     record = one(tables, DEVICES, Key(call.tenant, device), DeviceRecord)
     if record is None:
         rows = tables.query(DEVICES.name, call.tenant, limit=SUGGESTED_FROM)
         raise _unknown("device", device, (row.key.sort for row in rows), "path.device")
+    return record
+
+
+def _check_known(call: Call, device: str, metric: str) -> None:
+    record = _record(call, device)
     if metric not in record.metrics:
         raise _unknown(f"metric of {device}", metric, record.metrics, "query.metric")
 

@@ -1,7 +1,8 @@
 """Group commit: requests that wait for the same topic are made durable together, by one transaction.
 
 A transaction costs a flush to the disk or a round trip, whatever it holds. While one is under way the requests that
-come in wait; all of them make up the next one.
+come in wait; all of them make up the next one. When several came together, the next ones are waited for a moment:
+readings in great packs cost every stage a fraction of what they cost in small ones. A client that is alone never waits.
 """
 
 import dataclasses
@@ -25,12 +26,16 @@ class GateFullError(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Room:
-    """How many requests, and bytes of bodies, may wait, and how many go into one transaction (at least one goes)."""
+    """How many requests, and bytes of bodies, may wait, and how many go into one transaction (at least one goes).
+
+    `linger_s` is how long others are waited for where there are others.
+    """
 
     waiting_requests: int = 2_000
     waiting_bytes: int = 64_000_000
     group_requests: int = 500
     group_bytes: int = 4_000_000
+    linger_s: float = 0.01
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,6 +53,7 @@ class Gate:
         self._room = room or Room()
         self._queue: deque[_Waiting] = deque()
         self._bytes = 0
+        self._in_company = False  # were there several requests in the last group?
         self._closed = False
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -86,6 +92,8 @@ class Gate:
         """The oldest request and those after it for the same topic; empty when closed and all is done."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closed)
+            if self._in_company:
+                self._changed.wait_for(self._enough, self._room.linger_s)
             if not self._queue:
                 return []
             topic = self._queue[0].topic
@@ -95,7 +103,12 @@ class Gate:
             self._bytes -= sizes[count - 1]
             taken = set(map(id, same[:count]))
             self._queue = deque(waiting for waiting in self._queue if id(waiting) not in taken)
+            self._in_company = count > 1
             return same[:count]
+
+    def _enough(self) -> bool:
+        room = self._room
+        return self._closed or len(self._queue) >= room.group_requests or self._bytes >= room.group_bytes
 
     def _serve(self, group: list[_Waiting]) -> None:
         if not group:

@@ -18,8 +18,8 @@ STAGE_COUNTERS = (
 )
 
 
-def exposed(usage: Usage, pipeline_status: Mapping[str, object]) -> str:
-    """The usage, and the runtime's lag and workers, in the text format."""
+def exposed(usage: Usage, pipeline_status: Mapping[str, object], throttled: int = 0) -> str:
+    """The usage, the runtime's lag and workers, and the requests it has refused, in the text format."""
     out = Exposition()
     versions = {"version": __version__, "bundle": usage.bundle, "model": usage.model}
     out.family("watchkeeper_info", "gauge", "Versions in force.", [(versions, 1)])
@@ -31,6 +31,8 @@ def exposed(usage: Usage, pipeline_status: Mapping[str, object]) -> str:
     out.family("watchkeeper_lag_messages", "gauge", "Messages that wait for a stage.", _by("stage", _numbers(lag)))
     workers = _numbers({"workers": pipeline_status.get("workers")})
     out.family("watchkeeper_workers", "gauge", "Workers that run.", [({}, count) for _, count in workers])
+    about = "Requests refused with 429, since this process began."
+    out.family("watchkeeper_throttled_requests_total", "counter", about, [({}, throttled)])
     _latency(out, usage)
     _spending(out, usage)
     return out.text()

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from watchkeeper_api.answers import SCHEMA_REF
+from watchkeeper_api.knowledge_schemas import KNOWLEDGE_MODELS
 from watchkeeper_api.schemas import MODELS
 
 
@@ -19,7 +20,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         for operation in operations.values():
             # FastAPI announces its own answer to wrong parameters; ours is a 400 of our own shape.
             operation["responses"].pop("422", None)
-    _, schemas = msgspec.json.schema_components(MODELS, ref_template=SCHEMA_REF)
+    _, schemas = msgspec.json.schema_components((*MODELS, *KNOWLEDGE_MODELS), ref_template=SCHEMA_REF)
     components = made.setdefault("components", {})
     own = {name: schema for name, schema in components.get("schemas", {}).items() if "ValidationError" not in name}
     components["schemas"] = own | schemas

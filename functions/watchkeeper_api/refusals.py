@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from watchkeeper.errors import Conflict, Unavailable, WatchkeeperError
 from watchkeeper_api.answers import as_json
-from watchkeeper_api.schemas import ErrorAnswer, Problem
+from watchkeeper_api.schemas import ErrorAnswer, KnowledgeProblem, Problem
 
 log = logging.getLogger(__name__)
 UNAVAILABLE_RETRY_S = 2
@@ -21,6 +21,8 @@ CODES = {  # Python's own phrases for some of these change with its version
     HTTPStatus.UNAUTHORIZED: "unauthorized",
     HTTPStatus.NOT_FOUND: "not_found",
     HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.CONFLICT: "conflict",
+    HTTPStatus.PRECONDITION_FAILED: "precondition_failed",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "too_large",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported_media_type",
     HTTPStatus.TOO_MANY_REQUESTS: "too_many_requests",
@@ -33,12 +35,20 @@ class RefusedError(WatchkeeperError):
     """A request that is answered with an error. `where` names the parameter or header that is wrong."""
 
     def __init__(
-        self, status: HTTPStatus, message: str, *, where: str = "", retry_after_s: float = 0.0, challenge: str = ""
+        self,
+        status: HTTPStatus,
+        message: str,
+        *,
+        where: str = "",
+        retry_after_s: float = 0.0,
+        challenge: str = "",
+        problems: Sequence[KnowledgeProblem] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.where = where
+        self.problems = tuple(problems)
         self.headers: dict[str, str] = {}
         if retry_after_s:
             self.headers["Retry-After"] = str(max(1, math.ceil(retry_after_s)))
@@ -46,8 +56,11 @@ class RefusedError(WatchkeeperError):
             self.headers["WWW-Authenticate"] = challenge
 
 
-async def _refused(_: Request, error: RefusedError) -> Response:
-    return _answer(error.status, error.message, error.where, error.headers)
+async def _refused(request: Request, error: RefusedError) -> Response:
+    if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+        request.app.state.services.backend.refusals["throttled"] += 1
+    problem = Problem(CODES.get(error.status, "error"), error.message, error.where, error.problems)
+    return as_json(ErrorAnswer(problem), error.status, error.headers)
 
 
 async def _wrong_parameter(_: Request, error: RequestValidationError) -> Response:

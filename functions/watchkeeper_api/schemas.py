@@ -4,14 +4,18 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from watchkeeper.knowledge.calendars import Calendar
+from watchkeeper.knowledge.catalogue import Clock
 from watchkeeper.records import (
     Acknowledgement,
     Alert,
     Cutoff,
     DeviceRecord,
     Episode,
+    Importance,
     Report,
     Review,
+    SchemaRecord,
     Spend,
 )
 
@@ -19,12 +23,25 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Note = Annotated[str, msgspec.Meta(max_length=2_000)]
 
 
+class KnowledgeProblem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A mistake in a file of the knowledge base. `line` and `column` count from 1; 0: not known."""
+
+    file: str
+    line: int
+    text: str
+    column: int = 0
+
+
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What was wrong, and where. `code` is the status in words, for programs; `message` is for people."""
+    """What was wrong, and where. `code` is the status in words, for programs; `message` is for people.
+
+    `problems` are the mistakes of a knowledge base, where it is that which is wrong.
+    """
 
     code: str
     message: str
     where: str = ""
+    problems: tuple[KnowledgeProblem, ...] = ()
 
 
 class ErrorAnswer(msgspec.Struct, frozen=True):
@@ -75,10 +92,70 @@ class Health(msgspec.Struct, frozen=True):
     version: str
 
 
+class DeviceEntry(DeviceRecord, frozen=True):
+    """A device; `quality`, where asked for, is the share of its readings in the last whole span that were good."""
+
+    quality: float | None = None
+
+
+class DeviceDetail(DeviceRecord, frozen=True, kw_only=True, omit_defaults=False):
+    """A device, what the catalogue says of it, and which metrics it sends on each topic.
+
+    `gap_ms`: a longer silence is a gap. `units` and `derived` are by metric.
+    """
+
+    importance: Importance
+    interval_ms: int
+    gap_ms: int
+    clock: Clock
+    time_zone: str
+    calendar: Calendar | None
+    owner: str
+    notes: str
+    feeds: tuple[str, ...]
+    fed_by: tuple[str, ...]
+    units: dict[str, str]
+    derived: dict[str, str]
+    schemas: list[SchemaRecord]
+
+
+class MetricScore(msgspec.Struct, frozen=True):
+    """How many readings of a metric came in a span, and what they were; `share`: good ones of those expected."""
+
+    share: float
+    readings: int
+    valid: int
+    stuck: int
+    filled: int
+    good: int
+
+
+class QualitySpan(msgspec.Struct, frozen=True):
+    """One hour or day of a device. `expected` readings of each metric; 0: nobody has said how often it reports.
+
+    `share` is the mean of the metrics'. `skew_ms`: by how much its clock was known to be off, to be added.
+    """
+
+    start: int
+    span_ms: int
+    expected: float
+    late: int
+    share: float
+    skew_ms: int
+    metrics: dict[str, MetricScore]
+
+
+class Quality(msgspec.Struct, frozen=True):
+    """The spans of a device that are over, the oldest first; one in which nothing came has a share of 0."""
+
+    device: str
+    spans: list[QualitySpan]
+
+
 class DeviceList(msgspec.Struct, frozen=True):
     """Devices by name. `next`: what to give as `after` for more; empty: there are none."""
 
-    devices: list[DeviceRecord]
+    devices: list[DeviceEntry]
     next: str
 
 
@@ -164,7 +241,10 @@ class Budget(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """How the whole deployment does, over all tenants. `pipeline` is what its runtime says of itself."""
+    """How the whole deployment does, over all tenants. `pipeline` is what its runtime says of itself.
+
+    `throttled`: requests refused with 429 since it started.
+    """
 
     version: str
     now: int
@@ -175,6 +255,7 @@ class Status(msgspec.Struct, frozen=True):
     bundle: str
     model: str
     pipeline: dict[str, Any]
+    throttled: int = 0
 
 
 class StageView(msgspec.Struct, frozen=True):
@@ -199,11 +280,13 @@ MODELS: tuple[type[msgspec.Struct], ...] = (
     AcknowledgeIn,
     AlertList,
     AnomalyList,
+    DeviceDetail,
     DeviceList,
     ErrorAnswer,
     Health,
     IngestAnswer,
     PipelineView,
+    Quality,
     ReadingsIn,
     Review,
     ReviewIn,

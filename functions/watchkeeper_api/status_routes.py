@@ -39,6 +39,7 @@ def status(call: Admitted) -> Response:
         bundle=usage.bundle,
         model=usage.model,
         pipeline=dict(backend.pipeline_status()),
+        throttled=backend.refusals["throttled"],
     )
     return as_json(answer)
 
@@ -52,7 +53,7 @@ def pipeline(_: Admitted) -> Response:
 @router.get("/metrics", response_class=PlainTextResponse, responses=documented(text_of("text/plain")))
 def metrics(call: Admitted) -> Response:
     """Answer the same for Prometheus, in its text format 0.0.4."""
-    text = exposed(usage_of(call.backend), call.backend.pipeline_status())
+    text = exposed(usage_of(call.backend), call.backend.pipeline_status(), call.backend.refusals["throttled"])
     return Response(text, media_type=CONTENT_TYPE)
 
 

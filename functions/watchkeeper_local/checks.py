@@ -130,12 +130,12 @@ def check_ports(settings: Settings, held_by: str) -> Iterator[Finding]:
 def blocked(folder: Path, seconds: float = WATCH_S) -> list[str]:
     """Partitions with messages that wait and a position that stays where it is while we look."""
     with opened(folder / FILE_NAME) as connection:
-        before = _positions(connection)
+        before = positions(connection)
         waiting = [place for place, (taken, head) in before.items() if head > taken]
         if not waiting:
             return []
         time.sleep(seconds)
-        after = _positions(connection)
+        after = positions(connection)
     return [
         f"{stage} at {topic}/{partition}, {after[stage, topic, partition][1] - before[stage, topic, partition][0]} wait"
         for stage, topic, partition in waiting
@@ -154,7 +154,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def _positions(connection: sqlite3.Connection) -> dict[tuple[str, str, int], tuple[int, int]]:
+def positions(connection: sqlite3.Connection) -> dict[tuple[str, str, int], tuple[int, int]]:
     """By stage, topic and partition: what is taken, and what is there."""
     topics = dict(connection.execute("SELECT name, number FROM topics"))
     (count,) = connection.execute("SELECT value FROM settings WHERE name = 'partitions'").fetchone()

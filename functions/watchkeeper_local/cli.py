@@ -16,7 +16,7 @@ import msgspec
 from watchkeeper import __version__
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper_local import node
-from watchkeeper_local.knowledge_cli import add_bundle, add_rules
+from watchkeeper_local.knowledge_cli import add_bundle, add_reprocess, add_rules
 from watchkeeper_local.settings import HELP, LISTS, Settings, read_settings
 
 if TYPE_CHECKING:
@@ -58,8 +58,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         default = ",".join(field.default) if field.name in LISTS else field.default
         text = f"{HELP[field.name]} (default: {default})" if default not in {"", 0.0} else HELP[field.name]
         flag = f"--{field.name.replace('_', '-')}"
-        options: dict[str, Any] = {"action": "append"} if field.name in LISTS else {}
-        parser.add_argument(flag, default=None, help=text, metavar="VALUE", **options)
+        options: dict[str, Any] = {"metavar": "VALUE"}
+        if field.type is bool:
+            options = {"action": argparse.BooleanOptionalAction}
+        elif field.name in LISTS:
+            options["action"] = "append"
+        parser.add_argument(flag, default=None, help=text, **options)
 
 
 def settings_of(parsed: argparse.Namespace) -> Settings:
@@ -132,6 +136,13 @@ def _dead_letters(parsed: argparse.Namespace) -> int:
 
     settings = settings_of(parsed)
     return manage_letters(settings, parsed.action, parsed.ids, everything=parsed.all, as_json=parsed.json)
+
+
+def _reprocess(parsed: argparse.Namespace) -> int:
+    from watchkeeper_local.reprocess_command import Wanted, reprocess
+
+    wanted = Wanted(parsed.start, parsed.end, parsed.stage, parsed.bundle, parsed.model, parsed.lead_in)
+    return reprocess(settings_of(parsed), parsed.action, parsed.name, wanted, as_json=parsed.json)
 
 
 def _doctor(parsed: argparse.Namespace) -> int:
@@ -208,7 +219,8 @@ def _parser() -> argparse.ArgumentParser:
     tried.add_argument("--plots", action="store_true", help="also a picture (PNG) of each")
     tried.set_defaults(run=_backtest)
 
-    add_rules(commands)
+    add_reprocess(commands, add_settings).set_defaults(run=_reprocess)
+    add_rules(commands, add_settings, settings_of)
     add_bundle(commands, add_settings, settings_of)
     return parser
 

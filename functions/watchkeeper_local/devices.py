@@ -1,4 +1,4 @@
-"""`watchkeeper devices`: which devices a running Watchkeeper knows, and since when each of them is silent."""
+"""`watchkeeper devices`: which devices a running Watchkeeper knows, how good their readings are, who is silent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from watchkeeper_local.node import clock
 from watchkeeper_local.status import fetch
 
 PAGE = 1000
-HEAD = ("id", "class", "site", "metrics", "last seen", "silent for")
+HEAD = ("id", "class", "site", "metrics", "quality", "last seen", "silent for")
 UNITS = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
@@ -25,6 +25,7 @@ def show_devices(url: str, api_key: str | None, *, as_json: bool) -> int:
     rows = [
         (
             device["device"], device["device_class"], device["site"] or "-", one_line(", ".join(device["metrics"])),
+            share(device.get("quality")),
             moment(device["last_seen"]), duration(now - device["last_seen"]),
         )
         for device in found
@@ -38,11 +39,16 @@ def list_devices(url: str, api_key: str | None) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     after = ""
     while True:
-        page = fetch(url, f"/api/devices?{urlencode({'limit': PAGE, 'after': after})}", api_key)
+        page = fetch(url, f"/api/devices?{urlencode({'limit': PAGE, 'quality': 'true', 'after': after})}", api_key)
         found += page["devices"]
         after = page["next"]
         if not after:
             return found
+
+
+def share(quality: float | None) -> str:
+    """The share of readings that were good, as people read it; none yet is a dash."""
+    return "-" if quality is None else f"{100 * quality:.1f} %"
 
 
 def duration(ms: int) -> str:

@@ -42,8 +42,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     api_keys: tuple[str, ...] = ()
     requests_per_second: Amount = 1000.0
     request_burst: Count = 50
-    workers: Count = 1
-    shards: Count = 16
+    workers: Count = 2
+    shards: Count = 4
     partitions: Count = 4
     receivers: tuple[str, ...] = ("console",)
     webhook_secret: str = ""
@@ -52,6 +52,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     model_name: str = ""
     model_key: str = ""
     retrain_hours: Amount = 24.0
+    canary: bool = True
+    silence_seconds: Annotated[float, msgspec.Meta(ge=10)] = 60.0
+    heartbeat_url: str = ""
     log_level: str = "warning"
 
 
@@ -80,13 +83,16 @@ HELP: Mapping[str, str] = {
     "model_name": "name of the language model there",
     "model_key": "its API key",
     "retrain_hours": "hours between trainings of the detection model; 0: never by itself",
+    "canary": "send readings of its own, and alert when they do not come out; `--no-canary` switches it off",
+    "silence_seconds": "seconds without any movement after which the pipeline is silent; at least 10",
+    "heartbeat_url": "URL that is requested every minute while the pipeline flows; empty: none",
     "log_level": "debug, info, warning or error",
 }
 
 FIELDS = msgspec.structs.fields(Settings)
 LISTS = {field.name for field in FIELDS if isinstance(field.default, tuple)}
 TYPES = {field.name: field.type for field in FIELDS}
-SECRETS = {"api_keys", "mqtt_password", "webhook_secret", "model_key", "receivers", "mqtt_broker"}
+SECRETS = {"api_keys", "mqtt_password", "webhook_secret", "model_key", "receivers", "mqtt_broker", "heartbeat_url"}
 
 
 def read_settings(flags: Mapping[str, Any], environment: Mapping[str, str], file: str = "") -> Settings:
@@ -168,6 +174,8 @@ def _check(settings: Settings) -> None:
             "mqtt_certificate needs mqtt_ca, the authority that signed it: the pipeline itself connects by TLS too"
         )
     problems += [f"api_keys: {key.split('=')[0]!r} is not name=key" for key in settings.api_keys if not _key_fits(key)]
+    if settings.heartbeat_url and not settings.canary:
+        problems.append("heartbeat_url is requested while the canary's readings come out: it needs canary")
     if settings.log_level not in {"debug", "info", "warning", "error"}:
         problems.append(f"log_level {settings.log_level!r}: debug, info, warning or error is expected")
     if settings.partitions > settings.shards:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,12 +15,14 @@ from watchkeeper.dead_letters import OPERATORS
 from watchkeeper.topology import DEAD_LETTER
 from watchkeeper_local.bridge import Bridge
 from watchkeeper_local.broker import start_broker
+from watchkeeper_local.canary import Canary
 from watchkeeper_local.knowledge import folder_name, read_bundle
 from watchkeeper_local.lifeline import Child
 from watchkeeper_local.lock import only_one
 from watchkeeper_local.node import CONSUMERS, clock, open_node
 from watchkeeper_local.serve import ApiServer, backend_of
 from watchkeeper_local.training import keep_training
+from watchkeeper_local.watchman import Watchman
 from watchkeeper_local.work import reach_out, work
 
 if TYPE_CHECKING:
@@ -63,7 +66,9 @@ class Runtime:
             if settings.retrain_hours:
                 self._start("retrain", lambda: Child("retrain", keep_training, settings))
             exits.callback(self._stop_children)
-            self.api = ApiServer(settings, backend_of(settings, self.ports, self.published, self._running))
+            key = secrets.token_urlsafe() if settings.api_keys else ""
+            backend = backend_of(settings, self.ports, self.published, self._running, key)
+            self.api = ApiServer(settings, backend)
             self.api.start()
             exits.callback(self.api.stop)
             self.bridge = Bridge(_broker_url(settings), self.ports, shards=settings.shards, ca_file=settings.mqtt_ca)
@@ -71,6 +76,11 @@ class Runtime:
             exits.callback(self.bridge.stop)
             exits.callback(self._stop_broker)  # before the bridge, or what it acknowledges meanwhile would be lost
             exits.callback(self.bridge.expect_the_end)
+            if settings.canary:
+                canary = Canary(settings, self.ports, self._running, backend.refusals, key)
+                watchman = Watchman(settings, self.ports, self.published, canary)
+                watchman.start()
+                exits.callback(watchman.stop)  # first of all: an orderly stop is no silence
             self._exits = exits.pop_all()
         return self
 

@@ -90,12 +90,16 @@ def stored_bundle(blobs: Blobs, version: str) -> Bundle:
     return bundle
 
 
-def publish_bundle(blobs: Blobs, bundle: Bundle, *, folder: str = "", now: int = 0) -> InForce:
-    """Put a valid bundle in force; `folder`: where it was read. Conflict: somebody else published at the same moment.
+def publish_bundle(
+    blobs: Blobs, bundle: Bundle, *, folder: str = "", now: int = 0, expect: str | None = None
+) -> InForce:
+    """Put a valid bundle in force; `folder`: where it was read, `expect`: the version that it is to replace.
 
-    KnowledgeError: it is not what its files say, and nothing has changed.
+    Conflict: somebody else published at the same moment, or another one than `expect` is in force. KnowledgeError: it
+    is not what its files say. Then nothing has changed.
     """
     before, version = _held(blobs)
+    _check_expected(bundle.version, before, expect)
     after = before.moved(bundle.version, "published", now)
     after = after.remembering(folder, bundle.version) if folder else after
     return _put_in_force(blobs, bundle, before, after, version)
@@ -114,15 +118,16 @@ def publish_at_start(blobs: Blobs, bundle: Bundle, folder: str, *, now: int = 0)
     return _put_in_force(blobs, bundle, before, after, version)
 
 
-def roll_back_bundle(blobs: Blobs, to: str = "", *, now: int = 0) -> InForce:
-    """Put the bundle before the present one, or the stored one `to`, in force.
+def roll_back_bundle(blobs: Blobs, to: str = "", *, now: int = 0, expect: str | None = None) -> InForce:
+    """Put the bundle before the present one, or the stored one `to`, in force, in place of `expect`.
 
-    KnowledgeError: there is none, or it is no longer valid. Conflict: somebody else published at the same moment.
+    KnowledgeError: there is none, or it is no longer valid. Conflict: as for `publish_bundle`.
     """
     before, version = _held(blobs)
     to = to or before.previous
     if not to:
         raise KnowledgeError("there is no earlier bundle to roll back to")
+    _check_expected(to, before, expect)
     bundle = stored_bundle(blobs, to)
     return _put_in_force(blobs, bundle, before, before.moved(to, "rolled back", now), version)
 
@@ -135,6 +140,15 @@ def _held(blobs: Blobs) -> tuple[InForce, str | None]:
         return decode_in_force(held.data), held.version
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return InForce(), held.version  # rubbish: the next to publish mends it
+
+
+def _check_expected(wanted: str, before: InForce, expect: str | None) -> None:
+    if expect is not None and before.version != expect:
+        message = (
+            f"{wanted} was not put in force: it was to replace {expect}, and {before.version or 'none'} is in force; "
+            "look at it, and publish again if yours is to replace it"
+        )
+        raise Conflict(message)
 
 
 def _put_in_force(blobs: Blobs, bundle: Bundle, before: InForce, after: InForce, version: str | None) -> InForce:

@@ -3,6 +3,7 @@
 WatchkeeperError
 ├── ConfigError      a flag, an environment variable or a settings file is wrong
 ├── KnowledgeError   a rule, catalogue entry or runbook is wrong; one line per problem
+│   └── ExpressionError  an expression is wrong, at a place in its text
 ├── DecodeError      bytes are not the record they should be: poison, never an outage
 ├── StateError       a stage's stored state cannot be read
 ├── ModelError       a stored model cannot be read, or a language model's answer cannot be used
@@ -22,6 +23,14 @@ class ConfigError(WatchkeeperError):
 
 class KnowledgeError(WatchkeeperError):
     """A file of the knowledge base is wrong; the text has one line per problem."""
+
+
+class ExpressionError(KnowledgeError):
+    """An expression is wrong: `text` says how, `offset` at which of its characters, counted from 0."""
+
+    def __init__(self, text: str, offset: int) -> None:
+        super().__init__(f"{text} (at character {offset + 1} of the expression)")
+        self.text, self.offset = text, offset
 
 
 class DecodeError(WatchkeeperError):

@@ -45,13 +45,15 @@ def reading_ids(hashes: NDArray[np.uint64], ts: NDArray[np.int64], salt: NDArray
 
 def content_hashes(metrics: tuple[str, ...], values: NDArray[np.float64]) -> NDArray[np.uint64]:
     """One hash per reading over its values, whatever the order of the metrics; `values` is (metrics, readings)."""
-    total = np.zeros(values.shape[1], np.uint64)
-    with np.errstate(over="ignore"):
-        for name, row in zip(metrics, values, strict=True):
-            present = ~np.isnan(row)
-            seed = np.uint64(device_hash("metric", name))
-            total += np.where(present, mix(np.ascontiguousarray(row).view(np.uint64) ^ seed), np.uint64(0))
+    mixed = mix(np.ascontiguousarray(values).view(np.uint64) ^ _seeds(metrics))
+    mixed[np.isnan(values)] = 0
+    total: NDArray[np.uint64] = mixed.sum(axis=0, dtype=np.uint64)
     return total
+
+
+@functools.lru_cache(maxsize=4096)
+def _seeds(metrics: tuple[str, ...]) -> NDArray[np.uint64]:
+    return np.array([[device_hash("metric", name)] for name in metrics], np.uint64).reshape(len(metrics), 1)
 
 
 def text_id(*parts: object) -> str:

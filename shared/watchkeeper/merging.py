@@ -10,46 +10,9 @@ from watchkeeper.outcome import Delivered
 from watchkeeper.packs import ROOM, Ints, Pack, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from watchkeeper.records import Device, Origin
-
-
-class Group:
-    """Packs of one shard that can be taken together, in their order.
-
-    No device may be in tables of different metrics, and none may go back in time: within a table readings keep their
-    order, between tables they do not, and a stage must see a device's readings as if each pack had come by itself.
-    """
-
-    def __init__(self) -> None:
-        """None yet."""
-        self.packs: list[Pack] = []
-        self._bytes = 0
-        self._seen: dict[tuple[str, str], tuple[tuple[str, ...], int]] = {}
-
-    def add(self, pack: Pack) -> bool:
-        """Take it in, if it may be; the first one always may."""
-        seen = dict(self._seen)
-        size = pack.most_bytes()
-        fits = self._bytes + size <= ROOM  # what they become together must travel on in one message
-        for table in pack.tables:
-            oldest = np.full(len(pack.devices), np.iinfo(np.int64).max)
-            newest = np.zeros(len(pack.devices), np.int64)
-            np.minimum.at(oldest, table.device, table.ts)
-            np.maximum.at(newest, table.device, table.ts)
-            for device in np.unique(table.device).tolist():
-                key = (pack.devices[device].tenant, pack.devices[device].device)
-                metrics, before = seen.get(key, (table.metrics, 0))
-                fits = fits and metrics == table.metrics and int(oldest[device]) >= before
-                seen[key] = (table.metrics, int(newest[device]))
-        if self.packs and not fits:
-            return False
-        self.packs.append(pack)
-        self._bytes += size
-        # A pack that does not keep to this itself is taken alone: nothing can be added to it.
-        self._seen, self._bytes = seen, self._bytes if fits else ROOM
-        return True
 
 
 def join(packs: Sequence[Pack]) -> Pack:
@@ -97,15 +60,44 @@ def _with_none(places: list[int]) -> Ints:
 def together(delivered: Sequence[Delivered]) -> list[Delivered]:
     """The same, with packs of a shard taken together where that changes nothing; the others as they are."""
     result: list[Delivered] = []
-    groups: dict[int, tuple[Origin, Group]] = {}
+    packs: dict[int, list[tuple[Origin, Pack]]] = {}
     for item in delivered:
-        if not isinstance(item.record, Pack):
+        if isinstance(item.record, Pack):
+            packs.setdefault(item.record.shard, []).append((item.origin, item.record))
+        else:
             result.append(item)
-            continue
-        origin, group = groups.get(item.record.shard, (item.origin, Group()))
-        if not group.add(item.record):
-            result.append(Delivered(origin, join(group.packs)))
-            origin, group = item.origin, Group()
-            group.add(item.record)
-        groups[item.record.shard] = (origin, group)
-    return result + [Delivered(origin, join(group.packs)) for origin, group in groups.values()]
+    for of_shard in packs.values():
+        result += [Delivered(group[0][0], join([pack for _, pack in group])) for group in _groups(of_shard)]
+    return result
+
+
+def _groups(packs: Sequence[tuple[Origin, Pack]]) -> Iterator[Sequence[tuple[Origin, Pack]]]:
+    """All of them if they can be taken together, else each half by itself."""
+    if len(packs) == 1 or may_join([pack for _, pack in packs]):
+        yield packs
+    else:
+        half = len(packs) // 2
+        yield from _groups(packs[:half])
+        yield from _groups(packs[half:])
+
+
+def may_join(packs: Sequence[Pack]) -> bool:
+    """May these packs of one shard, in this order, be taken as one?
+
+    Together they must travel on in one message. No device may be in tables of different metrics, and none may go back
+    in time: within a table readings keep their order, between tables they do not, and a stage must see a device's
+    readings as if each pack had come by itself.
+    """
+    if sum(pack.most_bytes() for pack in packs) > ROOM:
+        return False
+    kinds: dict[tuple[str, ...], int] = {}
+    tables = [(pack.hashes, table) for pack in packs for table in pack.tables]
+    if not tables:
+        return True
+    device = np.concatenate([hashes[table.device] for hashes, table in tables])
+    ts = np.concatenate([table.ts for _, table in tables])
+    kind = np.repeat([kinds.setdefault(table.metrics, len(kinds)) for _, table in tables], [len(t) for _, t in tables])
+    by_device = np.argsort(device, kind="stable")
+    device, ts, kind = device[by_device], ts[by_device], kind[by_device]
+    wrong = (ts[1:] < ts[:-1]) | (kind[1:] != kind[:-1])
+    return not (wrong & (device[1:] == device[:-1])).any()

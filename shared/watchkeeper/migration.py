@@ -33,7 +33,7 @@ def migrated(
     for version in range(found, wanted):
         try:
             content = upgrades[version](content)
-        except (LookupError, TypeError, ValueError, AttributeError) as fault:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as fault:
             message = f"{what} of version {version} is damaged: {type(fault).__name__}: {fault}"
             raise error(message) from fault
     return content

@@ -8,6 +8,7 @@ are NumPy arrays; no reading is ever a Python object of its own on this way.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -29,6 +30,7 @@ READING_BYTES = 84  # indices 6 each (device, origin, tags, rule), times 14 each
 VALUE_BYTES = 25  # -1.7976931348623157e+308 and a comma
 TABLE_BYTES = 160  # the names of its columns
 ORIGIN_BYTES = 80
+SCORE_DIGITS = 4
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -163,10 +165,18 @@ class Pack:
     tables: list[Table]
     origins: list[Origin] = dataclasses.field(default_factory=list)
     tagsets: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    _hashes: NDArray[np.uint64] | None = dataclasses.field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         """How many readings."""
         return sum(map(len, self.tables))
+
+    @property
+    def hashes(self) -> NDArray[np.uint64]:
+        """64 bits for each of its devices, the same wherever the device is met."""
+        if self._hashes is None:
+            self._hashes = np.array([device_hash(who.tenant, who.device) for who in self.devices], np.uint64)
+        return self._hashes
 
     def most_bytes(self) -> int:
         """The most it takes on the wire with the verdicts that later stages add; of packs taken together: the sum."""
@@ -176,9 +186,8 @@ class Pack:
 
     def ids(self, table: Table) -> NDArray[np.uint64]:
         """The ids of a table's readings; where the time is not their own, it is no part of the id."""
-        hashes = np.array([device_hash(d.tenant, d.device) for d in self.devices], np.uint64)
         own_time = np.where(table.salt == 0, table.ts, 0)
-        return reading_ids(hashes[table.device], own_time, table.salt.view(np.uint64))
+        return reading_ids(self.hashes[table.device], own_time, table.salt.view(np.uint64))
 
     def with_tables(self, tables: list[Table]) -> Pack:
         """The same devices, origins and tags with other readings; empty tables are left out."""
@@ -211,7 +220,8 @@ class Pack:
         }
         tags = self.tagsets[table.tags[row]] if table.tags[row] >= 0 else {}
         times = int(table.ts[row]), int(table.received[row])
-        return Reading(who.device, times[0], values, who.tenant, who.site, tags, times[1], int(table.flags[row]))
+        tenant = sys.intern(who.tenant)  # msgspec leaves a default out if it is that very object
+        return Reading(who.device, times[0], values, tenant, who.site, tags, times[1], int(table.flags[row]))
 
     def readings(self) -> Iterator[Reading]:
         """All readings, table by table."""
@@ -257,7 +267,7 @@ def _to_wire(table: Table, *, one_origin: bool) -> WireTable:
         table.origin.tolist() if (table.origin != implied).any() else [],
         table.salt.tolist() if table.salt.any() else [],
         table.tags.tolist() if (table.tags >= 0).any() else [],
-        table.score.round(4).tolist(),
+        table.score.round(SCORE_DIGITS).tolist(),
         _rules_to_wire(table.rules),
     )
 

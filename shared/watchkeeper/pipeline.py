@@ -30,15 +30,18 @@ from watchkeeper.topology import (
     FINAL_DATA_STORAGE,
     IOT_DATA_INGESTION,
     OUTBOX,
+    QUALITY,
     RAG_ERROR_REPORTING,
     REPORTS,
     REVIEWS,
     RULE_CHECK_OUTPUT,
+    SCHEMAS,
     SPEND,
     Every,
     Http,
     Stage,
 )
+from watchkeeper.watching import WATCH_CODEC
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +59,7 @@ PIPELINE = (
         on=(IOT_DATA_INGESTION, BATCH_DATA_INGESTION),
         take=clean,
         emits=(DATA_PROCESSING_OUTPUT, RAG_ERROR_REPORTING),
+        writes=(QUALITY, SCHEMAS),
         uses=("knowledge",),
         state="shard",
         codec=CLEAN_CODEC,
@@ -120,10 +124,18 @@ PIPELINE = (
         uses=("knowledge", "meter"),
     ),
     Stage(
+        "watch",
+        on=(Every(seconds=5),),
+        emits=(DASHBOARD_ALERTS,),
+        uses=("knowledge", "receivers"),
+        state="one",
+        codec=WATCH_CODEC,
+    ),
+    Stage(
         "api",
         on=(Http("GET /api/…, /health, /metrics; POST /api/…/acknowledge, /api/…/review"),),
         writes=(REVIEWS, ACKNOWLEDGEMENTS),
-        reads=(DEVICES, EPISODES, REPORTS, ALERTS, SPEND, CUTOFFS),
+        reads=(DEVICES, QUALITY, SCHEMAS, EPISODES, REPORTS, ALERTS, SPEND, CUTOFFS),
         uses=("knowledge", "blobs", "meter"),
     ),
     Stage(

@@ -63,9 +63,11 @@ class Flag(enum.IntFlag):
     FILLED = 32  # at least one value was filled as the catalogue says
     WARMING = 64  # the model does not know the device well enough yet
     ANOMALOUS = 128  # an episode of the model was open at this reading
+    STUCK = 256  # at least one value has not changed for longer than the catalogue allows
+    CLOCK_CORRECTED = 512  # its device's clock is known to be off, and the time was corrected
 
 
-class Origin(msgspec.Struct, frozen=True, array_like=True):
+class Origin(msgspec.Struct, frozen=True, array_like=True, cache_hash=True):
     """The input position a record was made from: which stage made it, from what, and the how-manieth it is.
 
     A stage that takes a record remembers its origin; what is at or below the highest it has taken from the same
@@ -89,7 +91,7 @@ class Origin(msgspec.Struct, frozen=True, array_like=True):
         return (self.offset, self.index)
 
 
-class Device(msgspec.Struct, frozen=True, array_like=True):
+class Device(msgspec.Struct, frozen=True, array_like=True, cache_hash=True):
     """Whose reading it is."""
 
     tenant: str
@@ -127,8 +129,9 @@ class Anomaly(msgspec.Struct, frozen=True, kw_only=True, tag="anomaly", omit_def
     """An edge of an episode: it opens, goes on, or clears; an `event` opens and is over at once.
 
     `episode` names the episode, the same on all of its edges: whoever meets one of them knows which it belongs to.
-    `detector` is what found it (`rule:<id>`, `model`, `gap`, `silence:<rule>`); an episode is one device and one
-    detector. `count` says how many readings stand behind this edge. `backfill` anomalies page nobody.
+    `detector` is what found it (`rule:<id>`, `model`, `gap`, `stuck:<metric>`, `schema`, `silence:<rule>`); an episode
+    is one device and one detector. `count` says how many readings stand behind this edge. `backfill` anomalies page
+    nobody.
     """
 
     id: str
@@ -271,6 +274,55 @@ class DeviceRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     metrics: tuple[str, ...]
     first_seen: int
     last_seen: int
+    v: int = SCHEMA_VERSION
+
+
+class MetricQuality(msgspec.Struct, frozen=True, array_like=True):
+    """How many readings of a metric had a value that could be true, one that was stuck, one that was filled.
+
+    `good` ones are valid, in time, neither stuck nor filled.
+    """
+
+    valid: int = 0
+    stuck: int = 0
+    filled: int = 0
+    good: int = 0
+
+
+class QualityRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The readings of one span (an hour or a day) of a device, of the metrics that it sent together.
+
+    `expected` is how many there should have been, 0 where nobody has said how often the device reports. `source` is the
+    topic they came on; `skew_ms` by how much the device's clock was known to be off, to be added.
+    """
+
+    tenant: str
+    device: str
+    start: int
+    span_ms: int
+    source: str
+    expected: float
+    readings: int
+    late: int
+    metrics: dict[str, MetricQuality]
+    skew_ms: int = 0
+    v: int = SCHEMA_VERSION
+
+
+class SchemaRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which metrics a device sends on a topic (`source`): a version for each change, and what the last one was.
+
+    `since` is when the readings that showed the change began to be received.
+    """
+
+    tenant: str
+    device: str
+    source: str
+    version: int
+    metrics: tuple[str, ...]
+    since: int
+    new: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
     v: int = SCHEMA_VERSION
 
 

@@ -28,7 +28,7 @@ from watchkeeper.ports import Key, Message
 from watchkeeper.records import DeadLetter, Origin
 from watchkeeper.states import Envelope, States
 from watchkeeper.topology import DEAD_LETTER, DEVICE_TELEMETRY
-from watchkeeper.wire import decode, encode
+from watchkeeper.wire import Lately, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -50,7 +50,8 @@ def _nothing() -> None:
 class Runner:
     """Runs one stage for one of its topics (or none: requests and timers) in one worker.
 
-    `ports` are the runtime's, `published` what is in force, `shards` the number of shards, `clock` epoch ms.
+    `ports` are the runtime's, `published` what is in force, `shards` the number of shards, `clock` epoch ms; `lately`
+    is shared by the runners of a worker.
     """
 
     stage: Stage
@@ -59,6 +60,7 @@ class Runner:
     published: Published
     shards: int
     clock: Callable[[], int]
+    lately: Lately = dataclasses.field(default_factory=Lately)
     states: States = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -156,7 +158,7 @@ class Runner:
         outcome = Outcome()
         for message in messages:
             try:
-                record = decode(self.topic, message)
+                record = self.lately.decode(self.topic, message)
             except DecodeError as error:
                 outcome.dead.append(self._dead(partition, message, str(error)))
                 outcome.counts["dead"] += 1
@@ -261,7 +263,9 @@ class Runner:
                 origin = msgspec.structs.replace(emit.origin, index=ordinal[emit.topic.name, emit.origin])
                 ordinal[emit.topic.name, emit.origin] += 1
                 record = msgspec.structs.replace(record, origin=origin)
-            by_topic[emit.topic].append(Message(emit.shard if emit.topic.sharded else 0, encode(record)))
+            value = encode(record)
+            self.lately.keep(value, record)
+            by_topic[emit.topic].append(Message(emit.shard if emit.topic.sharded else 0, value))
         for topic, messages in by_topic.items():
             self.ports.stream.append(topic.name, messages)
         return sum(len(message.value) for messages in by_topic.values() for message in messages)

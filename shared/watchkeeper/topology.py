@@ -140,6 +140,8 @@ TOPICS: Mapping[str, Topic] = {
     )
 }
 
+QUALITY = TableSpec("quality", records.QualityRecord, "tenant / device, start, source, set of metrics")
+SCHEMAS = TableSpec("schemas", records.SchemaRecord, "tenant / device, source")
 DEVICES = TableSpec("devices", records.DeviceRecord, "tenant / device")
 EPISODES = TableSpec("episodes", records.Episode, "tenant / episode")
 REPORTS = TableSpec("reports", records.Report, "tenant / episode")
@@ -153,6 +155,8 @@ REVIEWS = TableSpec("reviews", records.Review, "tenant / episode")
 TABLES: Mapping[str, TableSpec] = {
     table.name: table
     for table in (
+        QUALITY,
+        SCHEMAS,
         DEVICES,
         EPISODES,
         REPORTS,

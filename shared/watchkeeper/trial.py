@@ -37,8 +37,8 @@ AT_ONCE = 5_000  # readings between two runs of the stages
 class Fired(msgspec.Struct, frozen=True):
     """One episode of a rule. Times are epoch ms; `cleared` None: it was still open at the end of the data.
 
-    `readings` belong to it, and `worst` is the one of their values that is furthest beyond the rule's limits; a
-    `no_data` rule has neither.
+    `readings` belong to it, and `worst` is the one of their values that is furthest beyond the rule's limits: the
+    highest where it must not rise, the lowest where it must not fall. None: the rule is not about one metric.
     """
 
     rule: str
@@ -105,7 +105,7 @@ class _Trying:
             received = max(ts, self.heard.get(who, ts))
             self.heard[who] = received
             shard = shard_of(who.tenant, who.device, SHARDS)
-            company.add(shard, Placed(who, sent, sent.tags_as_text(), ts, received, 0))
+            company.add(shard, [Placed(who, sent, sent.tags_as_text(), ts, received, 0)])
             held += 1
             self.counts["readings"] += 1
         self._take(company)
@@ -113,8 +113,8 @@ class _Trying:
 
     def _ends_silence(self, who: Device, ts: int) -> bool:
         quiet = ts - self.heard.get(who, ts)
-        rules = self.bundle.rules.for_class(self.bundle.catalogue.profile(who.device).class_name) if quiet > 0 else ()
-        return any(rule.kind == "no_data" and quiet >= rule.no_data_ms for rule in rules)
+        class_name = self.bundle.catalogue.profile(who.device).class_name
+        return quiet > 0 and quiet >= self.bundle.rules.group(class_name, who.site, who.device).quiet_ms
 
     def _take(self, company: Assembly) -> None:
         messages = []
@@ -148,11 +148,10 @@ class _Trying:
             ts, values = verdicts[edge.device, rule.id]
             last = np.inf if end is None else end
             own = values[(ts >= edge.ts) & (ts <= last)]
-            beyond = np.maximum(rule.fire_low - own, own - rule.fire_high)
-            yield Fired(rule.id, edge.device, edge.ts, end, len(own), float(own[beyond.argmax()]))
+            yield Fired(rule.id, edge.device, edge.ts, end, len(own), _worst(rule, own))
 
     def _verdicts(self) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
-        """By device and rule: the times and values of the readings that are in an episode of it."""
+        """By device and rule: times of the readings in an episode of it, and their values (NaN: of no one metric)."""
         found: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
         for value in self._values(RULE_CHECK_OUTPUT):
             pack = Pack.decode(value)
@@ -160,10 +159,12 @@ class _Trying:
                 for row, ids in table.rules.items():
                     for rule_id in ids:
                         rule = self.bundle.rules.by_id(rule_id)
-                        if rule and rule.metric in table.metrics:
-                            measured = float(table.values[table.metrics.index(rule.metric), row])
-                            device = pack.devices[table.device[row]].device
-                            found[device, rule_id].append((int(table.ts[row]), measured))
+                        if rule is None:
+                            continue
+                        place = table.metrics.index(rule.metric) if rule.metric in table.metrics else None
+                        measured = np.nan if place is None else float(table.values[place, row])
+                        device = pack.devices[table.device[row]].device
+                        found[device, rule_id].append((int(table.ts[row]), measured))
         return {
             key: (np.array([ts for ts, _ in rows]), np.array([value for _, value in rows]))
             for key, rows in found.items()
@@ -174,3 +175,12 @@ class _Trying:
         while messages := stream.read(topic.name, 0, after, 1000):
             after = messages[-1].offset
             yield from (message.value for message in messages)
+
+
+def _worst(rule: Rule, values: np.ndarray) -> float | None:
+    if np.isnan(values).all():
+        return None
+    if rule.kind in {"rising", "falling"}:
+        return float(np.nanmax(values) if rule.kind == "rising" else np.nanmin(values))
+    beyond = np.maximum(rule.fire_low - values, values - rule.fire_high)
+    return float(values[beyond.argmax()])

@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING
 from watchkeeper.errors import Conflict, StateError, Unavailable, Undeclared
 from watchkeeper.pipeline import PIPELINE
 from watchkeeper.run import Runner
+from watchkeeper.wire import Lately
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from watchkeeper.ports import Ports
+    from watchkeeper.ports import Ports, Stored
     from watchkeeper.published import Published
     from watchkeeper.topology import Stage, Topic
 
 log = logging.getLogger(__name__)
-BATCH = 64  # messages taken at once from a partition
+BATCH = 1024  # messages taken at once from a partition, at most,
+BATCH_BYTES = 2_000_000  # or so many bytes of them, whatever comes first
+READ = 64  # messages read at a time
 FIRST_PAUSE_MS, LONGEST_PAUSE_MS = 500, 30_000
 
 
@@ -65,11 +68,13 @@ class Worker:
     ) -> None:
         """Begin where the last worker of these partitions has stopped; with the lanes and timers of these stages."""
         self.ports, self.published, self.clock, self.batch = ports, published, clock, batch
+        self.behind = False  # did the last step leave something waiting?
         self._lanes: list[_Lane] = []
         self._timers: list[_Timer] = []
+        lately = Lately()
         topics = {topic.name: topic for stage in PIPELINE for topic in stage.topics}
         for stage in dict.fromkeys((*lanes, *timers)):
-            runners = [Runner(stage, topic, ports, published, shards, clock) for topic in stage.topics]
+            runners = [Runner(stage, topic, ports, published, shards, clock, lately) for topic in stage.topics]
             for runner, topic in zip(runners, stage.topics, strict=True) if stage in lanes else ():
                 for partition in range(ports.stream.partitions(topic.name)):
                     if owns(partition):
@@ -89,6 +94,7 @@ class Worker:
     def step(self) -> Counter[str]:
         """One batch of each lane that has one, and the timers that are due. Nothing taken: `messages` is absent."""
         counts: Counter[str] = Counter()
+        self.behind = False
         for lane in self._lanes:
             if lane.rest_until <= self.clock():
                 counts += self._advance(lane)
@@ -100,7 +106,7 @@ class Worker:
     def _advance(self, lane: _Lane) -> Counter[str]:
         name, topic, partition = lane.runner.stage.name, lane.topic.name, lane.partition
         try:
-            messages = self.ports.stream.read(topic, partition, lane.position, self.batch)
+            messages = self._read(lane)
             if not messages:
                 lane.failures, lane.error = 0, ""
                 return Counter()
@@ -113,6 +119,20 @@ class Worker:
             return Counter()
         lane.position, lane.failures, lane.error = last, 0, ""
         return counts
+
+    def _read(self, lane: _Lane) -> list[Stored]:
+        messages: list[Stored] = []
+        position, room = lane.position, BATCH_BYTES
+        while len(messages) < self.batch and room > 0:
+            limit = min(READ, self.batch - len(messages))
+            read = self.ports.stream.read(lane.topic.name, lane.partition, position, limit)
+            messages += read
+            if len(read) < limit:
+                return messages
+            position = read[-1].offset
+            room -= sum(len(message.value) for message in read)
+        self.behind = True
+        return messages
 
     def _rest(self, lane: _Lane, error: Exception) -> None:
         pause = min(FIRST_PAUSE_MS * 2**lane.failures, LONGEST_PAUSE_MS)

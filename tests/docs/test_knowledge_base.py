@@ -4,7 +4,8 @@ import shutil
 
 import pytest
 
-from tests.docs.pages import ROOT, blocks
+from tests.docs.pages import ROOT, blocks, page
+from watchkeeper.knowledge.catalogue_files import CLASS_KEYS, DEVICE_KEYS, METRIC_KEYS
 from watchkeeper_local.cli import main
 from watchkeeper_local.node import open_node
 from watchkeeper_local.settings import Settings
@@ -37,4 +38,9 @@ def test_the_commands_of_the_page_do_what_it_says(place, capsys):
     for command in (publish, show, roll_back):
         assert main(command.split()[1:]) == 0
     assert "rolled back" not in (said := capsys.readouterr().out)
-    assert said.count("is in force: 5 classes of devices") == 3
+    assert said.count("is in force: 6 classes of devices") == 3
+
+
+@pytest.mark.parametrize("key", sorted({*CLASS_KEYS, *DEVICE_KEYS, *METRIC_KEYS}))
+def test_every_key_of_the_catalogue_is_explained(key):
+    assert f"`{key}`" in page("knowledge_base/README.md")

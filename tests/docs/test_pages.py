@@ -63,7 +63,8 @@ def inside(parser, words=""):
 
 
 def settings_flags():
-    return {f"--{name.replace('_', '-')}" for name in HELP}
+    names = {name.replace("_", "-") for name in HELP}
+    return {f"--{name}" for name in names} | {f"--no-{name}" for name in names}
 
 
 @pytest.mark.parametrize("command", commands())
@@ -107,7 +108,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path):
     file.write_text('http_port = 1\nmqtt_port = 1\nlog_level = "info"\n')
     environment = {"WATCHKEEPER_HTTP_PORT": "2", "WATCHKEEPER_MQTT_PORT": "2", "WATCHKEEPER_CONFIG": str(file)}
     settings = read_settings({"http_port": "3"}, environment)
-    assert (settings.http_port, settings.mqtt_port, settings.log_level, settings.workers) == (3, 2, "info", 1)
+    assert (settings.http_port, settings.mqtt_port, settings.log_level, settings.workers) == (3, 2, "info", 2)
 
 
 def test_the_examples_of_flags_and_environment_are_understood(monkeypatch, tmp_path):
@@ -126,7 +127,7 @@ def test_the_examples_of_flags_and_environment_are_understood(monkeypatch, tmp_p
                 environment.setenv(*name.split("=", 1))
             assert words[len(names)] == "watchkeeper"
             assert cli.main(words[len(names) + 1 :]) == 0
-    receivers = ("console", "file=/tmp/alerts.jsonl")
+    receivers = ("console", "file=alerts.jsonl")
     assert [(s.http_port, s.receivers) for s in seen[:2]] == [(8081, receivers)] * 2
     assert seen[2].budget == 50.0
 

@@ -48,6 +48,8 @@ class Up:
             "--receivers": f"file={self.alerts}",
         }
         flags = [str(part) for option in options.items() for part in option]
+        if "--canary" not in self.flags:
+            flags.append("--no-canary")  # what a test counts is what it has sent
         with (self.folder / "up.log").open("ab") as log:
             self.process = subprocess.Popen([*command, *flags, *self.flags], stdout=log, stderr=log)
         until = time.monotonic() + START_S

@@ -128,7 +128,7 @@ def test_a_taken_port_and_a_changed_number_of_shards_are_said_plainly(up, tmp_pa
     up.stop()
     changed = command("up", "--data-dir", str(up.folder / "data"), "--shards", "32", "--http-port", str(up.http_port))
     assert changed.returncode == 2
-    assert "16" in changed.stderr
+    assert "set shards to 4" in changed.stderr
     assert "32" in changed.stderr
 
 

@@ -29,10 +29,21 @@ from watchkeeper.records import (
     DeviceRecord,
     Episode,
     Flag,
+    QualityRecord,
     Report,
 )
 from watchkeeper.series import query, readings
-from watchkeeper.topology import ALERTS, DEAD_LETTER, DEVICES, EPISODES, OUTBOX, RAG_ERROR_REPORTING, REPORTS, TOPICS
+from watchkeeper.topology import (
+    ALERTS,
+    DEAD_LETTER,
+    DEVICES,
+    EPISODES,
+    OUTBOX,
+    QUALITY,
+    RAG_ERROR_REPORTING,
+    REPORTS,
+    TOPICS,
+)
 
 if TYPE_CHECKING:
     from tests.simulator.world import World
@@ -51,6 +62,7 @@ class Results:
     reports: dict[str, Any]
     alerts: dict[str, Any]
     devices: dict[str, Any]
+    qualities: dict[str, Any]
     told: set[str]
     pending: set[str]
     dead: set[tuple[str, str]]
@@ -100,6 +112,10 @@ def results_of(world: World, told: Told) -> Results:
         {report.episode: _report(report) for report in _rows(ports, REPORTS, Report)},
         {alert.id: _alert(alert) for alert in _rows(ports, ALERTS, Alert)},
         {device.device: _plain(device, "last_seen") for device in _rows(ports, DEVICES, DeviceRecord)},
+        {
+            f"{q.device} {q.start} {q.source} {sorted(q.metrics)}": _plain(q)
+            for q in _rows(ports, QUALITY, QualityRecord)
+        },
         {alert.id for alert in world.phone.alerts},
         {row.id for row in outbox if row.state not in {"sent", "superseded"}},
         {_dead(letter) for letter in dead_letters(ports)},

@@ -36,6 +36,7 @@ def demo(seconds: int, pumps: int, seed: int) -> int:
             receivers=(f"file={Path(folder) / 'alerts.jsonl'}",),
             requests_per_second=0.0,
             retrain_hours=24.0,
+            canary=False,  # the totals that are shown are those of the demo's devices
         )
         node.set_up_logging(settings, "demo")
         print(f"Starting Watchkeeper on this machine (HTTP {http}, MQTT {mqtt}) …", flush=True)

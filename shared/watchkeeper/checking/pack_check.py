@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import groupby, repeat
+from operator import itemgetter
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 
 from watchkeeper.checking.breach import Edge, at_rest, follow
-from watchkeeper.checking.state import Breach, CheckState, device_key
-from watchkeeper.records import Flag
+from watchkeeper.checking.conditions import measure
+from watchkeeper.checking.marks import count, follow_steps, waits_for_clear
+from watchkeeper.checking.measured import View
+from watchkeeper.checking.state import Breach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from watchkeeper.knowledge.rules import Rule, RuleSet
-    from watchkeeper.packs import Bools, Ints, Pack, Table
+    from watchkeeper.checking.measured import Measured
+    from watchkeeper.checking.state import CheckState
+    from watchkeeper.knowledge.rules import Group, Rule, RuleSet
+    from watchkeeper.packs import Ints, Pack, Table
+
+Kept = TypeVar("Kept")
+Single: TypeAlias = tuple[int, int, int, int, bool, bool, "Sequence[bool]"]  # a row of `Measured`
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,70 +39,59 @@ class Found:
     count: int
 
 
-class _Measured(NamedTuple):
-    """The readings that a rule is about: whose, when, where they stand, and how they compare."""
-
-    device: Ints
-    ts: Ints
-    table: Ints
-    row: Ints
-    fires: Bools
-    clears: Bools
-
-    def where(self, rows: Bools | Ints) -> _Measured:
-        device, ts, table, row, fires, clears = self
-        return _Measured(device[rows], ts[rows], table[rows], row[rows], fires[rows], clears[rows])
-
-
 @dataclasses.dataclass(slots=True)
 class PackCheck:
-    """The rules of the classes in a pack, over its readings. `classes`: the class of each device of the pack."""
+    """The rules over the readings of a pack. For each of its devices: its slot in `state`, its group, its time zone."""
 
     pack: Pack
     state: CheckState
-    classes: Sequence[str]
     rules: RuleSet
+    slots: Ints
+    groups: Sequence[Group]
+    zones: Sequence[str]
 
     def run(self) -> Iterator[Found]:
         """The edges, rule by rule and device by device in order; writes the verdicts into the pack's tables."""
-        keys = [device_key(who.tenant, who.device) for who in self.pack.devices]
-        first = {key: index for index, key in reversed(list(enumerate(keys)))}
-        owner = np.array([first[key] for key in keys], np.int64)  # one that changed its site is listed twice
-        for name in sorted(set(self.classes)):
-            members = np.array([of_device == name for of_device in self.classes])
-            for rule in self.rules.for_class(name):
-                measured = self._measured(rule, members, owner)
-                if measured is None:
-                    continue
-                firing = set(measured.device[measured.fires].tolist())
-                firing |= {first[key] for key in keys if rule.id in self.state.breaches.get(key, ())}
-                for device in sorted(firing):
-                    yield from self._follow(rule, keys[device], measured.where(measured.device == device))
+        numbers = np.array([group.number for group in self.groups], np.int64)
+        views = [View(self.pack, number, self.slots, numbers, self.zones) for number in range(len(self.pack.tables))]
+        for rule, members in self.rules.plan(frozenset(numbers.tolist())):
+            own = [view for view in views if view.has_any(rule.metrics)]
+            busy = rule.id in self.state.breaches or rule.id in self.state.marks
+            measured = measure(rule, members, own, self.state, busy=busy) if own else None
+            if measured is not None:
+                yield from self._edges(rule, measured)
 
-    def _measured(self, rule: Rule, members: Bools, owner: Ints) -> _Measured | None:
-        """Readings in time order that are in time and have a value of the rule's metric; None: no table has it."""
-        parts = []
-        for number, table in enumerate(self.pack.tables):
-            if rule.metric not in table.metrics:
-                continue
-            values = table.values[table.metrics.index(rule.metric)]
-            in_time = (table.flags & Flag.LATE) == 0  # late readings would turn the clock back
-            rows = np.flatnonzero(members[table.device] & in_time & ~np.isnan(values))
-            column = values[rows]
-            fires = (column < rule.fire_low) | (column > rule.fire_high)
-            clears = (column >= rule.clear_low) & (column <= rule.clear_high)
-            of = np.full(len(rows), number)
-            parts.append(_Measured(owner[table.device[rows]], table.ts[rows], of, rows, fires, clears))
-        if len(parts) < 2:
-            return parts[0] if parts else None
-        together = _Measured(*map(np.concatenate, zip(*parts, strict=True)))
-        return together.where(np.argsort(together.ts, kind="stable"))
+    def _edges(self, rule: Rule, measured: Measured) -> Iterator[Found]:
+        """The devices for which the rule fires or is not at rest, one after the other."""
+        active = np.zeros(len(self.state.devices), np.bool_)
+        active[measured.slot[measured.fires]] = True
+        marks = self.state.marks.get(rule.id, {})
+        active[list(marks)] = True
+        if rule.times:  # a pump that runs has started, and will go on to run: no need to look at each of its readings
+            waiting = np.zeros(len(active), np.bool_)
+            waiting[[slot for slot, of in marks.items() if waits_for_clear(of)]] = True
+            clear = np.zeros(len(active), np.bool_)
+            clear[measured.slot[measured.clears]] = True
+            active &= ~waiting | clear
+        active[list(self.state.breaches.get(rule.id, ()))] = True
+        rows = np.flatnonzero(active[measured.slot])
+        own = measured.where(rows[np.argsort(measured.slot[rows], kind="stable")])
+        columns = [column.tolist() for column in own[:6]]
+        steps = own.steps.T.tolist() if rule.steps else repeat(())
+        for slot, readings in groupby(zip(*columns, steps, strict=False), key=itemgetter(0)):
+            yield from self._follow(rule, slot, readings)
 
-    def _follow(self, rule: Rule, key: str, readings: _Measured) -> Iterator[Found]:
-        breaches = self.state.breaches.setdefault(key, {})
-        breach = breaches.get(rule.id) or Breach()
-        columns = (column.tolist() for column in readings[1:])
-        for ts, number, row, fires, clears in zip(*columns, strict=True):
+    def _follow(self, rule: Rule, slot: int, readings: Iterable[Single]) -> Iterator[Found]:
+        breach = self.state.breaches.get(rule.id, {}).get(slot) or Breach()
+        marks = self.state.marks.get(rule.id, {}).get(slot, []) if rule.keeps_marks else []
+        for _, ts, number, row, level_fires, level_clears, steps in readings:
+            fires, clears = level_fires, level_clears
+            if rule.times:
+                fires = count(marks, ts, fires=fires, clears=clears, rule=rule)
+                clears = not fires
+            elif rule.steps:
+                fires = follow_steps(marks, ts, steps, rule.within_ms)
+                clears = not fires
             table = self.pack.tables[number]
             edge = follow(breach, ts, fires=fires, clears=clears, hold_ms=rule.for_ms)
             if breach.opened:
@@ -103,9 +101,16 @@ class PackCheck:
                 breach.count = 0
             if edge == "clear":
                 breach = Breach()
-        if at_rest(breach):
-            breaches.pop(rule.id, None)
-            if not breaches:
-                del self.state.breaches[key]
-        else:
-            breaches[rule.id] = breach
+        _keep(self.state.breaches, rule.id, slot, None if at_rest(breach) else breach)
+        _keep(self.state.marks, rule.id, slot, marks or None)
+
+
+def _keep(held: dict[str, dict[int, Kept]], rule_id: str, slot: int, value: Kept | None) -> None:
+    """Remember something of a rule of a device; None: there is nothing, and nothing stays behind."""
+    if value is not None:
+        held.setdefault(rule_id, {})[slot] = value
+        return
+    of_rule = held.get(rule_id, {})
+    of_rule.pop(slot, None)
+    if not of_rule:
+        held.pop(rule_id, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from watchkeeper.packs import Bools, Ints
 
@@ -13,9 +14,14 @@ _APART = 10_000_000_000_000
 
 
 class Order(NamedTuple):
-    """For each reading, what its device's newest time was just before it (0: none), epoch ms."""
+    """For each reading, what its device's newest time was just before it (0: none), epoch ms.
+
+    `by` are the rows device by device, each device's in their order; in it devices begin at `begins`.
+    """
 
     before: Ints
+    by: NDArray[np.intp]
+    begins: NDArray[np.intp]
 
     def not_newer(self, ts: Ints) -> Bools:
         """Readings that are not newer than all before them: only these can be repetitions."""
@@ -35,16 +41,16 @@ def order_of(device: Ints, ts: Ints, newest: Ints) -> Order:
 
     `device` (n,) is an index into `newest` (devices,), the newest times before this column.
     """
-    by_device = np.argsort(device, kind="stable")
-    d, t = device[by_device], ts[by_device]
-    _, group = np.unique(d, return_inverse=True)
-    shift = group * _APART
-    running = np.maximum.accumulate(np.maximum(t, newest[d]) + shift) - shift
-    before = np.empty_like(t)
-    before[1:] = running[:-1]
+    by = np.argsort(device, kind="stable")
+    d, t = device[by], ts[by]
     first = np.ones(len(t), bool)
-    first[1:] = d[1:] != d[:-1]
-    before[first] = newest[d[first]]
+    np.not_equal(d[1:], d[:-1], out=first[1:])
+    shift = np.cumsum(first) * _APART
+    known = newest[d]
+    running = np.maximum.accumulate(np.maximum(t, known) + shift) - shift
+    before = known.copy()
+    inner = np.flatnonzero(~first)
+    before[inner] = running[inner - 1]
     result = np.empty_like(before)
-    result[by_device] = before
-    return Order(result)
+    result[by] = before
+    return Order(result, by, np.flatnonzero(first))

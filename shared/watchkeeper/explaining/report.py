@@ -140,6 +140,7 @@ def _what(anomaly: Anomaly) -> str:
     if anomaly.detector == "model" and total > 0:
         parts = [f"{name} {view.contribution / total:.0%}" for name, view in shares[:3] if view.contribution > 0]
         text += f"; it stands out by {', '.join(parts)}"
-    elif shares and shares[0][1].value is not None:
-        text += f"; {shares[0][0]} was {shares[0][1].value:.4g}"
+    else:
+        seen = [f"{name} was {view.value:.4g}" for name, view in shares[:3] if view.value is not None]
+        text += f"; {', '.join(seen)}" if seen else ""
     return text + "."

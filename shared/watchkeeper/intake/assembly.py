@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+import numpy as np
 
 from watchkeeper.packs import ORIGIN_BYTES, READING_BYTES, ROOM, TABLE_BYTES, VALUE_BYTES, Pack, Table
 from watchkeeper.records import Device, Flag, Origin
@@ -38,9 +38,17 @@ class Assembly:
         self._open: dict[int, _OpenPack] = {}
         self._closed: list[Pack] = []
 
-    def add(self, shard: int, reading: Placed) -> None:
-        """A reading that stands for itself."""
-        self._place(shard, [reading], None)
+    def add(self, shard: int, readings: Sequence[Placed]) -> None:
+        """Readings that stand for themselves: they share a pack where it has room for them."""
+        held = self._open.get(shard) or self._begin(shard)
+        if held.take(readings, None):
+            return
+        if len(readings) == 1:
+            self._begin(shard).take(readings, None)
+            return
+        half = len(readings) // 2
+        self.add(shard, readings[:half])
+        self.add(shard, readings[half:])
 
     def add_message(self, shard: int, readings: Sequence[Placed], origin: Origin) -> None:
         """The readings of one message, all into the same pack: a pack is taken or skipped by its messages' origins.
@@ -48,95 +56,93 @@ class Assembly:
         A message that no pack can hold goes in parts, numbered in `origin.index`. Its parts are its own matter, not
         that of the company it came in: when the message comes again, they are the same.
         """
-        for index, part in enumerate(_parts(shard, readings)):
-            self._place(shard, part, msgspec.structs.replace(origin, index=index))
+        for index, part in enumerate(_parts(readings)):
+            numbered = msgspec.structs.replace(origin, index=index)
+            held = self._open.get(shard) or self._begin(shard)
+            if not held.take(part, numbered):
+                self._begin(shard).take(part, numbered)
 
     def packs(self) -> list[Pack]:
         """All packs, each shard's in order."""
         return [*self._closed, *(pack.close() for pack in self._open.values())]
 
-    def _place(self, shard: int, readings: Sequence[Placed], origin: Origin | None) -> None:
-        held = self._open.get(shard) or self._open.setdefault(shard, _OpenPack(shard))
-        size = held.growth(readings)
-        if held.bytes and held.bytes + size > ROOM:
-            self._closed.append(held.close())
-            held = self._open[shard] = _OpenPack(shard)
-            size = held.growth(readings)
-        held.bytes += size + (ORIGIN_BYTES if origin else 0)
-        for reading in readings:
-            held.add(reading, origin)
+    def _begin(self, shard: int) -> _OpenPack:
+        """A new pack for the shard; the one that was open is closed."""
+        if shard in self._open:
+            self._closed.append(self._open[shard].close())
+        self._open[shard] = _OpenPack(shard)
+        return self._open[shard]
 
 
-def _parts(shard: int, readings: Sequence[Placed]) -> Iterator[Sequence[Placed]]:
-    if len(readings) == 1 or _OpenPack(shard).growth(readings) <= ROOM:
+def _parts(readings: Sequence[Placed]) -> Iterator[Sequence[Placed]]:
+    if len(readings) == 1 or _OpenPack(0).growth(readings)[0] + ORIGIN_BYTES <= ROOM:
         yield readings
     else:
         half = len(readings) // 2
-        yield from _parts(shard, readings[:half])
-        yield from _parts(shard, readings[half:])
-
-
-@dataclasses.dataclass(slots=True)
-class _Columns:
-    device: list[int] = dataclasses.field(default_factory=list)
-    ts: list[int] = dataclasses.field(default_factory=list)
-    received: list[int] = dataclasses.field(default_factory=list)
-    flags: list[int] = dataclasses.field(default_factory=list)
-    origin: list[int] = dataclasses.field(default_factory=list)
-    salt: list[int] = dataclasses.field(default_factory=list)
-    tags: list[int] = dataclasses.field(default_factory=list)
-    rows: list[tuple[float | None, ...]] = dataclasses.field(default_factory=list)
+        yield from _parts(readings[:half])
+        yield from _parts(readings[half:])
 
 
 class _OpenPack:
     def __init__(self, shard: int) -> None:
         self.shard = shard
         self.bytes = 0
-        self.devices: dict[Device, int] = {}
-        self.origins: dict[Origin, int] = {}
-        self.tagsets: dict[Tags, int] = {}
-        self.tables: dict[tuple[str, ...], _Columns] = {}
+        self.readings: list[tuple[Placed, Origin | None]] = []
+        self.named: set[object] = set()  # devices, sets of tags and of metrics that it holds
 
-    def growth(self, readings: Sequence[Placed]) -> int:
-        """How many bytes these readings add at most; what the pack already names costs nothing more."""
+    def take(self, readings: Sequence[Placed], origin: Origin | None) -> bool:
+        """Take readings in, all or none: whether there is room. An empty pack has room for any single one."""
+        size, new = self.growth(readings)
+        size += ORIGIN_BYTES if origin else 0
+        if self.bytes + size > ROOM and (self.bytes or len(readings) > 1):
+            return False
+        self.bytes += size
+        self.named |= new
+        self.readings += [(reading, origin) for reading in readings]
+        return True
+
+    def growth(self, readings: Sequence[Placed]) -> tuple[int, set[object]]:
+        """How many bytes these readings add at most, and what they name that the pack does not: the rest is free."""
         size = 0
+        named = self.named
         new: set[object] = set()
         for reading in readings:
-            metrics = tuple(reading.sent.values)
+            metrics, who, tags = tuple(reading.sent.values), reading.who, reading.tags
             size += READING_BYTES + VALUE_BYTES * len(metrics)
-            if metrics not in self.tables and metrics not in new:
+            if metrics not in named and metrics not in new:
                 new.add(metrics)
                 size += _table_bytes(metrics)
-            if reading.who not in self.devices and reading.who not in new:
-                new.add(reading.who)
-                size += _encoded_bytes(reading.who)
-            if reading.tags and reading.tags not in self.tagsets and reading.tags not in new:
-                new.add(reading.tags)
-                size += _encoded_bytes(reading.tags)
-        return size
-
-    def add(self, reading: Placed, origin: Origin | None) -> None:
-        values = reading.sent.values
-        columns = self.tables.setdefault(tuple(values), _Columns())
-        columns.device.append(self.devices.setdefault(reading.who, len(self.devices)))
-        columns.ts.append(reading.received if reading.ts is None else reading.ts)
-        columns.received.append(reading.received)
-        columns.flags.append(Flag.NO_TIME if reading.ts is None else 0)
-        columns.origin.append(-1 if origin is None else self.origins.setdefault(origin, len(self.origins)))
-        columns.salt.append(reading.salt if reading.ts is None else 0)
-        columns.tags.append(self.tagsets.setdefault(reading.tags, len(self.tagsets)) if reading.tags else -1)
-        columns.rows.append(tuple(values.values()))
+            if who not in named and who not in new:
+                new.add(who)
+                size += _encoded_bytes(who)
+            if tags and tags not in named and tags not in new:
+                new.add(tags)
+                size += _encoded_bytes(tags)
+        return size, new
 
     def close(self) -> Pack:
+        """The pack: its columns are made at once, which costs a fraction of growing each by each reading."""
+        devices: dict[Device, int] = {}
+        origins: dict[Origin, int] = {}
+        tagsets: dict[Tags, int] = {}
+        by_metrics: dict[tuple[str, ...], list[tuple[Placed, Origin | None]]] = {}
+        for item in self.readings:
+            by_metrics.setdefault(tuple(item[0].sent.values), []).append(item)
         tables = [
             Table.build(
-                metrics, c.device, c.ts, c.received, list(zip(*c.rows, strict=True)),
-                flags=c.flags, origin=c.origin, salt=c.salt, tags=c.tags,
+                metrics,
+                [devices.setdefault(it.who, len(devices)) for it, _ in rows],
+                [it.received if it.ts is None else it.ts for it, _ in rows],
+                [it.received for it, _ in rows],
+                np.array([tuple(it.sent.values.values()) for it, _ in rows], np.float64).T,
+                flags=[Flag.NO_TIME.value if it.ts is None else 0 for it, _ in rows],
+                origin=[-1 if at is None else origins.setdefault(at, len(origins)) for _, at in rows],
+                salt=[it.salt if it.ts is None else 0 for it, _ in rows],
+                tags=[tagsets.setdefault(it.tags, len(tagsets)) if it.tags else -1 for it, _ in rows],
             )
-            for metrics, c in self.tables.items()
-        ]  # fmt: skip
-        tagsets = [dict(tags) for tags in self.tagsets]
-        return Pack(self.shard, list(self.devices), tables, origins=list(self.origins), tagsets=tagsets)
+            for metrics, rows in by_metrics.items()
+        ]
+        return Pack(self.shard, list(devices), tables, list(origins), [dict(tags) for tags in tagsets])
 
 
 @functools.lru_cache(maxsize=4096)

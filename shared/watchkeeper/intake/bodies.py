@@ -59,6 +59,8 @@ def _json(body: bytes) -> list[SentReading | Bad]:
     body = body.strip()
     try:
         if body[:1] == b"{":
+            with contextlib.suppress(*REFUSALS):
+                return [_one.decode(body)]
             inner = bytes(_wrapped.decode(body).readings)
             body = inner or b"[" + body + b"]"
         with contextlib.suppress(*REFUSALS):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
+import functools
 import re
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -35,10 +36,12 @@ class SentReading(msgspec.Struct, forbid_unknown_fields=True):
 
     def tags_as_text(self) -> tuple[tuple[str, str], ...]:
         """The tags in the order they were sent, each value as JSON would write it."""
-        return tuple((name, _as_text(value)) for name, value in self.tags.items()) if self.tags else ()
+        return tuple([(name, _as_text(value)) for name, value in self.tags.items()]) if self.tags else ()
 
 
 def _as_text(value: str | float) -> str:
+    if isinstance(value, str):
+        return value
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -68,7 +71,7 @@ def time_of(ts: float | str | None) -> int | None:
             message = f"ts {ts[:40]!r} is neither ISO 8601 nor epoch milliseconds"
             raise DecodeError(message) from error
     else:
-        ms = int(ts) if isinstance(ts, int) or math.isfinite(ts) else -1
+        ms = int(ts) if isinstance(ts, int) or isfinite(ts) else -1
     if not EARLIEST_MS <= ms < LATEST_MS:
         hint = " (is it in seconds? milliseconds are expected)" if 0 < ms * 1000 < LATEST_MS else ""
         message = f"ts {str(ts)[:40]} is not between the years 2000 and 2200{hint}"
@@ -78,38 +81,59 @@ def time_of(ts: float | str | None) -> int | None:
 
 def fault_of(sent: SentReading) -> str:
     """What is wrong with a reading's names and numbers; empty where nothing is."""
-    if not sent.values:
-        return "no values"
-    if len(sent.values) > MAX_METRICS:
-        return f"{len(sent.values)} values; at most {MAX_METRICS} in a reading"
-    if len(sent.tags) > MAX_TAGS:
-        return f"{len(sent.tags)} tags; at most {MAX_TAGS} in a reading"
-    if sent.site and not NAME.fullmatch(sent.site):
+    try:
+        _check_names(tuple(sent.values))
+        for value in sent.values.values():
+            if value is not None and not isfinite(value):
+                name = next(name for name, other in sent.values.items() if other is value)
+                return f"value of {name!r} is {value}; a finite number or null is expected"
+        if sent.tags:
+            _check_tags(tuple(sent.tags.items()))
+    except _FaultError as fault:
+        return str(fault)
+    if sent.site and device_fault(sent.site):
         return f"site {sent.site[:40]!r}: letters, digits and . _ : @ - are expected, at most 128"
-    for name, value in sent.values.items():
-        if fault := _value_fault(name, value):
-            return fault
-    return next(filter(None, (_tag_fault(name, text) for name, text in sent.tags_as_text())), "")
-
-
-def _tag_fault(name: str, text: str) -> str:
-    if not TAG_NAME.fullmatch(name):
-        return f"tag name {name[:40]!r}: 1 to 64 printable characters are expected"
-    if not TAG_VALUE.fullmatch(text):
-        return f"tag {name!r} is {text[:40]!r}; at most 256 printable characters are expected"
     return ""
 
 
-def _value_fault(name: str, value: float | None) -> str:
-    if not METRIC.fullmatch(name):
-        return f"metric name {name[:40]!r}: 1 to 128 printable characters are expected"
-    if value is not None and not math.isfinite(value):
-        return f"value of {name!r} is {value}; a finite number or null is expected"
-    return ""
+class _FaultError(Exception):
+    """What is wrong with names. Raised, so that the caches below keep only what is right, and of a bounded size."""
+
+
+@functools.lru_cache(maxsize=1024)
+def _check_names(names: tuple[str, ...]) -> None:
+    if not names:
+        raise _FaultError("no values")
+    if len(names) > MAX_METRICS:
+        raise _FaultError(f"{len(names)} values; at most {MAX_METRICS} in a reading")
+    for name in names:
+        if not METRIC.fullmatch(name):
+            raise _FaultError(f"metric name {name[:40]!r}: 1 to 128 printable characters are expected")
+
+
+@functools.lru_cache(maxsize=1024)
+def _check_tags(tags: tuple[tuple[str, str | float], ...]) -> None:
+    if len(tags) > MAX_TAGS:
+        raise _FaultError(f"{len(tags)} tags; at most {MAX_TAGS} in a reading")
+    for name, value in tags:
+        text = _as_text(value)
+        if not TAG_NAME.fullmatch(name):
+            raise _FaultError(f"tag name {name[:40]!r}: 1 to 64 printable characters are expected")
+        if not TAG_VALUE.fullmatch(text):
+            raise _FaultError(f"tag {name!r} is {text[:40]!r}; at most 256 printable characters are expected")
 
 
 def device_fault(device: str) -> str:
     """What is wrong with a device id; empty where nothing is."""
-    if NAME.fullmatch(device):
-        return ""
-    return f"device {device[:40]!r}: 1 to 128 letters, digits and . _ : @ - are expected, and a letter or digit first"
+    try:
+        _check_name(device)
+    except _FaultError:
+        shown = repr(device[:40])
+        return f"device {shown}: 1 to 128 letters, digits and . _ : @ - are expected, and a letter or digit first"
+    return ""
+
+
+@functools.lru_cache(maxsize=65_536)
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise _FaultError

@@ -9,7 +9,7 @@ import msgspec
 from watchkeeper.errors import KnowledgeError
 from watchkeeper.knowledge.catalogue import Catalogue
 from watchkeeper.knowledge.catalogue_files import read_catalogue
-from watchkeeper.knowledge.problems import Problems
+from watchkeeper.knowledge.problems import Mark, Problems
 from watchkeeper.knowledge.rule_files import read_rules
 from watchkeeper.knowledge.rules import RuleSet
 from watchkeeper.knowledge.runbook_files import read_runbooks
@@ -37,7 +37,7 @@ class Bundle(msgspec.Struct, frozen=True, dict=True):
     def from_files(cls, files: Mapping[str, str]) -> "Bundle":
         """The bundle of `files`: text by path relative to the knowledge base (`rules/pump.yaml`).
 
-        Raises one KnowledgeError with everything that is wrong, one line a problem, as `file:line: what`.
+        Raises one KnowledgeError with everything that is wrong, one line a problem, as `file:line:column: what`.
         """
         problems = Problems()
         devices, rules, runbooks = (_of_kind(files, kind) for kind in _KINDS)
@@ -76,10 +76,10 @@ def _refuse_others(files: Mapping[str, str], problems: Problems) -> None:
     for file, text in files.items():
         complain = problems.of(file)
         if not any(_is_kind(file, kind) for kind in _KINDS):
-            complain(1, f"not a file of a knowledge base (those are {', '.join(_KINDS)})")
+            complain(Mark(1), f"not a file of a knowledge base (those are {', '.join(_KINDS)})")
         for number, line in enumerate(text.split("\n"), start=1):
             if not _encodable(line):
-                complain(number, "not Unicode text")
+                complain(Mark(number), "not Unicode text")
 
 
 def _encodable(text: str) -> bool:

@@ -1,19 +1,28 @@
 """The device catalogue: which class a device is of, and what is expected of its readings."""
 
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from functools import cached_property, lru_cache
 
 import msgspec
 
+from watchkeeper.knowledge.calendars import Calendar
+from watchkeeper.knowledge.derived import Derived
+from watchkeeper.knowledge.units import Conversion
 from watchkeeper.records import Importance
 
 GENERIC = "generic"
 """The class of every device that no other class claims."""
 
+ITSELF = "watchkeeper"
+"""The class of Watchkeeper's own devices: rules for every class do not mean them, and the model is silent on them."""
+
 _PROFILES_KEPT = 65_536
+INTERVAL_MS = 60_000  # of a device of which nobody has said how often it reports
+GAP_INTERVALS, GAP_LEAST_MS = 10, 5 * 60_000
 
 
 class Fill(StrEnum):
@@ -21,10 +30,22 @@ class Fill(StrEnum):
 
     NONE = "none"
     LAST = "last"
+    LINEAR = "linear"
+
+
+class Clock(StrEnum):
+    """What to do about a device whose clock is off by a steady amount."""
+
+    TRUST = "trust"
+    CORRECT = "correct"
 
 
 class MetricSpec(msgspec.Struct, frozen=True):
-    """One metric: a value below `low`, above `high` or equal to one of `missing` is not used."""
+    """One metric: a value below `low`, above `high` or equal to one of `missing` is not used.
+
+    What is missing is filled for `fill_ms` after the last good value (None: as long as a gap). A value that has not
+    changed for `stuck_ms` is that of a stuck sensor (0: it never is).
+    """
 
     name: str
     unit: str = ""
@@ -32,30 +53,54 @@ class MetricSpec(msgspec.Struct, frozen=True):
     high: float = math.inf
     missing: tuple[float, ...] = ()
     fill: Fill = Fill.NONE
+    fill_ms: int | None = None
+    stuck_ms: int = 0
 
 
-class DeviceOverride(msgspec.Struct, frozen=True):
-    """What a catalogue file says of a single device; None means as its class."""
+class Shared(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be said of a class and of a single device; None means: not said here.
 
-    site: str | None = None
+    `conversions` are by metric, for what is sent in another unit than it is kept in.
+    """
+
     importance: Importance | None = None
     interval_ms: int | None = None
+    gap_ms: int | None = None
+    clock: Clock | None = None
+    time_zone: str | None = None
+    calendar: Calendar | None = None
+    owner: str | None = None
+    notes: str | None = None
+    conversions: Mapping[str, Conversion] = {}
 
 
-class DeviceClass(msgspec.Struct, frozen=True):
-    """One catalogue file: a class, the id patterns it claims, and its metrics by name."""
+class DeviceOverride(Shared, frozen=True):
+    """What a catalogue file says of a single device, and which others it feeds and is fed by."""
+
+    site: str | None = None
+    feeds: tuple[str, ...] = ()
+    fed_by: tuple[str, ...] = ()
+
+
+class DeviceClass(Shared, frozen=True):
+    """One catalogue file: a class, the id patterns it claims, its metrics by name, and those computed from others.
+
+    What is derived is among the `metrics` too.
+    """
 
     name: str
     description: str = ""
     match: tuple[str, ...] = ()
-    interval_ms: int = 60_000
-    importance: Importance = Importance.NORMAL
     metrics: Mapping[str, MetricSpec] = {}
+    derived: tuple[Derived, ...] = ()
     devices: Mapping[str, DeviceOverride] = {}
 
 
 class DeviceProfile(msgspec.Struct, frozen=True):
-    """What is known of one device. `metrics` is shared by its class and empty for a generic device."""
+    """What is known of one device. `metrics` and `derived` are those of its class, empty for a generic device.
+
+    `gap_ms`: a longer silence is a gap. `feeds` and `fed_by` are its neighbours, whichever file says so.
+    """
 
     device: str
     class_name: str
@@ -63,6 +108,16 @@ class DeviceProfile(msgspec.Struct, frozen=True):
     importance: Importance
     interval_ms: int
     metrics: Mapping[str, MetricSpec]
+    time_zone: str = "UTC"
+    gap_ms: int = GAP_LEAST_MS
+    clock: Clock = Clock.TRUST
+    calendar: Calendar | None = None
+    owner: str = ""
+    notes: str = ""
+    conversions: Mapping[str, Conversion] = {}
+    derived: tuple[Derived, ...] = ()
+    feeds: tuple[str, ...] = ()
+    fed_by: tuple[str, ...] = ()
 
 
 class Catalogue(msgspec.Struct, frozen=True, dict=True):
@@ -101,18 +156,56 @@ class Catalogue(msgspec.Struct, frozen=True, dict=True):
     def _listed(self) -> dict[str, DeviceClass]:
         return {device: each for each in self._in_order for device in each.devices}
 
+    @cached_property
+    def _patterns(self) -> tuple[tuple[re.Pattern[str], DeviceClass], ...]:
+        """One pattern for each class: thousands of them are no slower to ask than one."""
+        claims = ((each, "|".join(map(translate, each.match))) for each in self._in_order if each.match)
+        return tuple((re.compile(pattern), each) for each, pattern in claims)
+
+    @cached_property
+    def _edges(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        """What each device feeds, and what feeds it."""
+        feeds: dict[str, list[str]] = {}
+        fed_by: dict[str, list[str]] = {}
+        for upstream, downstream in sorted(edges_of(self.classes)):
+            feeds.setdefault(upstream, []).append(downstream)
+            fed_by.setdefault(downstream, []).append(upstream)
+        return feeds, fed_by
+
     def _make_profile(self, device: str) -> DeviceProfile:
         of = self._listed.get(device) or self._matching(device)
         own = of.devices.get(device, DeviceOverride())
+        interval_ms = own.interval_ms or of.interval_ms or INTERVAL_MS
+        feeds, fed_by = self._edges
         return DeviceProfile(
             device=device,
             class_name=of.name,
             site=own.site,
-            importance=own.importance or of.importance,
-            interval_ms=own.interval_ms or of.interval_ms,
+            importance=own.importance or of.importance or Importance.NORMAL,
+            interval_ms=interval_ms,
             metrics=of.metrics,
+            time_zone=own.time_zone or of.time_zone or "UTC",
+            gap_ms=own.gap_ms or of.gap_ms or max(GAP_INTERVALS * interval_ms, GAP_LEAST_MS),
+            clock=own.clock or of.clock or Clock.TRUST,
+            calendar=own.calendar or of.calendar,
+            owner=own.owner or of.owner or "",
+            notes=own.notes or of.notes or "",
+            conversions={**of.conversions, **own.conversions} if own.conversions else of.conversions,
+            derived=of.derived,
+            feeds=tuple(feeds.get(device, ())),
+            fed_by=tuple(fed_by.get(device, ())),
         )
 
     def _matching(self, device: str) -> DeviceClass:
-        claims = (each for each in self._in_order if any(fnmatchcase(device, pattern) for pattern in each.match))
+        claims = (each for pattern, each in self._patterns if pattern.match(device))
         return next(claims, self._in_order[-1])
+
+
+def edges_of(classes: Iterable[DeviceClass]) -> set[tuple[str, str]]:
+    """Who feeds whom, as (upstream, downstream), by either's word."""
+    found: set[tuple[str, str]] = set()
+    for each in classes:
+        for device, own in each.devices.items():
+            found.update((device, other) for other in own.feeds)
+            found.update((other, device) for other in own.fed_by)
+    return found

@@ -1,27 +1,40 @@
 """Everything that is wrong with a knowledge base, collected, so that its author hears of all of it at once."""
 
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
+from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
 from watchkeeper.errors import KnowledgeError
+from watchkeeper.wording import did_you_mean, quote
 
-Complain = Callable[[int, str], None]
-"""Reports one problem of one file: its line, counted from 1, and what is wrong."""
+__all__ = ["Complain", "Mark", "Problem", "Problems", "did_you_mean", "quote"]
 
-_LONGEST_QUOTE = 60
+
+class Mark(NamedTuple):
+    """A place in a file: its line and column, counted from 1."""
+
+    line: int
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.line}:{self.column}"
+
+
+Complain = Callable[[Mark, str], None]
+"""Reports one problem of one file: where it is, and what is wrong."""
 
 
 class Problem(msgspec.Struct, frozen=True, order=True):
-    """One thing that is wrong, and where."""
+    """One thing that is wrong, and where: line and column are counted from 1."""
 
     file: str
     line: int
+    column: int
     text: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.text}"
+        return f"{self.file}:{self.line}:{self.column}: {self.text}"
 
 
 class Problems:
@@ -33,22 +46,9 @@ class Problems:
     def of(self, file: str) -> Complain:
         """A function that reports problems of `file`."""
         name = file if file.isprintable() else repr(file)
-        return lambda line, text: self._found.add(Problem(name, line, text))
+        return lambda at, text: self._found.add(Problem(name, *at, text))
 
     def raise_if_any(self) -> None:
-        """Raises KnowledgeError, one line a problem, ordered by file and line."""
+        """Raises KnowledgeError, one line a problem, ordered by file, line and column."""
         if self._found:
             raise KnowledgeError("\n".join(map(str, sorted(self._found))))
-
-
-def quote(text: str) -> str:
-    """`text` in quotes, on one line, cut if it is very long."""
-    return repr(text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 1] + "…")
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """` (did you mean 'pressure'?)`, or nothing where no known word is near."""
-    if len(word) > _LONGEST_QUOTE:
-        return ""
-    near = get_close_matches(word, sorted(known), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""

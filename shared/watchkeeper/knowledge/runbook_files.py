@@ -9,7 +9,7 @@ import msgspec
 
 from watchkeeper.knowledge.catalogue import Catalogue
 from watchkeeper.knowledge.fields import Fields
-from watchkeeper.knowledge.problems import Complain, Problems, quote
+from watchkeeper.knowledge.problems import Complain, Mark, Problems, quote
 from watchkeeper.knowledge.rule_files import check_class
 from watchkeeper.knowledge.runbooks import Category, Passage, Runbook
 from watchkeeper.knowledge.yaml_nodes import Node, parse_yaml
@@ -39,12 +39,12 @@ def _read(file: str, text: str, catalogue: Catalogue, complain: Complain) -> Run
     fields, body = _front_matter(lines, complain)
     applies_to = fields.texts("applies_to")
     for device_class in applies_to:
-        check_class(device_class, fields.line("applies_to"), catalogue, complain)
+        check_class(device_class, fields.at("applies_to"), catalogue, complain)
     sections = _sections(lines, body)
     by_heading: dict[str, _Section] = {}
     for section in sections:
         if section.heading in by_heading:
-            complain(section.line, f"duplicate section '## {section.heading}'")
+            complain(Mark(section.line), f"duplicate section '## {section.heading}'")
         by_heading.setdefault(section.heading, section)
     for heading in SECTIONS:
         _check_section(heading, by_heading, body, complain)
@@ -65,10 +65,10 @@ def _read(file: str, text: str, catalogue: Catalogue, complain: Complain) -> Run
 def _front_matter(lines: list[str], complain: Complain) -> tuple[Fields, int]:
     """The fields of the front matter, and the number of lines before the text."""
     keys = ("title", "applies_to", "category", "signals")
-    nothing = Fields(Node(1, {}), complain, optional=keys)
+    nothing = Fields(Node(Mark(1), {}), complain, optional=keys)
     ends = [number for number, line in enumerate(lines) if line.rstrip() == _FENCE]
     if len(ends) < 2 or ends[0] != 0:
-        complain(1, "a runbook begins with front matter between two lines of '---'")
+        complain(Mark(1), "a runbook begins with front matter between two lines of '---'")
         return nothing, 0
     root = parse_yaml("\n".join(lines[1 : ends[1]]), complain, first_line=2)
     return Fields(root, complain, required=keys) if root else nothing, ends[1] + 1
@@ -95,11 +95,11 @@ def _check_section(heading: str, found: Mapping[str, _Section], body: int, compl
         others = [other for other in found if other not in SECTIONS and len(other) < 2 * len(heading)]
         near = get_close_matches(heading, others, n=1)
         if near:
-            complain(found[near[0]].line, f"missing section '## {heading}' (is it {quote(near[0])}?)")
+            complain(Mark(found[near[0]].line), f"missing section '## {heading}' (is it {quote(near[0])}?)")
         else:
-            complain(max(body, 1), f"missing section '## {heading}'")
+            complain(Mark(max(body, 1)), f"missing section '## {heading}'")
     elif not section.text:
-        complain(section.line, f"section '## {heading}' is empty")
+        complain(Mark(section.line), f"section '## {heading}' is empty")
 
 
 def _text_of(section: _Section | None) -> str:
@@ -118,5 +118,5 @@ def _list_of(section: _Section | None, item: re.Pattern[str], what: str, complai
         elif items and line[:1].isspace() and line.strip():
             items[-1] = f"{items[-1]} {line.strip()}"
     if not items:
-        complain(section.line, f"section '## {section.heading}' needs {what}")
+        complain(Mark(section.line), f"section '## {section.heading}' needs {what}")
     return tuple(items)

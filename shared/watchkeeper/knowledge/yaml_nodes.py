@@ -1,4 +1,4 @@
-"""YAML as plain values that remember their line, so that a problem can be reported where it stands."""
+"""YAML as plain values that remember their place, so that a problem can be reported where it stands."""
 
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -6,7 +6,7 @@ from typing import TypeAlias
 import msgspec
 import yaml
 
-from watchkeeper.knowledge.problems import Complain, quote
+from watchkeeper.knowledge.problems import Complain, Mark, quote
 
 _DEEPEST = 20
 
@@ -14,10 +14,23 @@ Scalar: TypeAlias = str | int | float | bool | None
 
 
 class Node(msgspec.Struct, frozen=True):
-    """A value and its line, counted from 1; a value of a mapping has the line of its key."""
+    """A value and where it stands; one that begins on a line below its key, or is empty, stands at its key.
 
-    line: int
+    `key_at` is the place of that key, or of the value where there is none. `text_at` is where the first character of a
+    text is; None where the text is not as written (folded lines, escapes).
+    """
+
+    at: Mark
     value: "Scalar | tuple[Node, ...] | Mapping[str, Node]"
+    key_at: Mark = Mark(1)
+    text_at: Mark | None = None
+
+    def place(self, offset: int) -> Mark:
+        """Where the character at `offset` of a text stands; the text's own place where that cannot be told."""
+        if self.text_at is None or not isinstance(self.value, str):
+            return self.at
+        before = self.value[:offset]
+        return Mark(self.text_at.line + before.count("\n"), self.text_at.column + offset - (before.rfind("\n") + 1))
 
     def describe(self) -> str:
         """What this is, for a message: `a list`, `the number 3`."""
@@ -46,42 +59,71 @@ def parse_yaml(text: str, complain: Complain, *, first_line: int = 1) -> Node | 
         loader = _Loader(text)
         root = loader.get_single_node()
     except yaml.reader.ReaderError as error:
-        complain(first_line + text.count("\n", 0, error.position), "a character that YAML does not allow")
+        start = text.rfind("\n", 0, error.position) + 1
+        at = Mark(first_line + text.count("\n", 0, error.position), error.position - start + 1)
+        complain(at, "a character that YAML does not allow")
         return None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        complain(first_line + (mark.line if mark else 0), f"not valid YAML: {error.problem or error.context}")
+        at = Mark(first_line + mark.line, mark.column + 1) if mark else Mark(first_line)
+        complain(at, f"not valid YAML: {error.problem or error.context}")
         return None
     except _RefusedError as error:
-        complain(first_line + error.line, error.text)
+        complain(Mark(first_line + error.at.line - 1, error.at.column), error.text)
         return None
     if root is None:
-        return Node(first_line, None)
-    return _convert(root, root.start_mark.line + first_line, first_line, loader, complain)
+        return Node(Mark(first_line), None, Mark(first_line))
+    return _Conversion(text, first_line, loader, complain).of(root)
 
 
-def _convert(node: yaml.Node, line: int, first_line: int, loader: "_Loader", complain: Complain) -> Node:
-    if isinstance(node, yaml.SequenceNode):
-        items = (_convert(item, item.start_mark.line + first_line, first_line, loader, complain) for item in node.value)
-        return Node(line, tuple(items))
-    if not isinstance(node, yaml.MappingNode):
-        return Node(line, loader.scalar(node))
-    entries: dict[str, Node] = {}
-    for key, value in node.value:
-        key_line = key.start_mark.line + first_line
-        if not isinstance(key, yaml.ScalarNode) or not key.value:
-            complain(key_line, "a key must be text")
-        elif key.value in entries:
-            complain(key_line, f"duplicate key {quote(key.value)}")
-        else:
-            entries[key.value] = _convert(value, key_line, first_line, loader, complain)
-    return Node(line, entries)
+class _Conversion:
+    def __init__(self, text: str, first_line: int, loader: "_Loader", complain: Complain) -> None:
+        self.text, self.first_line, self.loader, self.complain = text, first_line, loader, complain
+
+    def of(self, node: yaml.Node, key_at: Mark | None = None) -> Node:
+        """A node, and what is below it. `key_at` is the place of its key."""
+        at = self.mark(node.start_mark)
+        empty = isinstance(node, yaml.ScalarNode) and node.start_mark.index == node.end_mark.index
+        if key_at and (empty or at.line != key_at.line):
+            at = key_at
+        own = key_at or at
+        if isinstance(node, yaml.SequenceNode):
+            return Node(at, tuple(self.of(item) for item in node.value), own)
+        if isinstance(node, yaml.MappingNode):
+            return Node(at, self.entries(node), own)
+        text_at = self.text_at(node) if isinstance(node, yaml.ScalarNode) else None
+        return Node(at, self.loader.scalar(node), own, text_at)
+
+    def entries(self, node: yaml.MappingNode) -> dict[str, Node]:
+        found: dict[str, Node] = {}
+        for key, value in node.value:
+            key_at = self.mark(key.start_mark)
+            if not isinstance(key, yaml.ScalarNode) or not key.value:
+                self.complain(key_at, "a key must be text")
+            elif key.value in found:
+                self.complain(key_at, f"duplicate key {quote(key.value)}")
+            else:
+                found[key.value] = self.of(value, key_at)
+        return found
+
+    def mark(self, mark: yaml.Mark) -> Mark:
+        return Mark(self.first_line + mark.line, mark.column + 1)
+
+    def text_at(self, node: yaml.ScalarNode) -> Mark | None:
+        """Where the first character of a text is, if what is written is the text."""
+        start, written = self.mark(node.start_mark), self.text[node.start_mark.index : node.end_mark.index]
+        if node.style == "|":
+            first = next((line for line in written.split("\n")[1:] if line.strip()), "")
+            return Mark(start.line + 1, len(first) - len(first.lstrip(" ")) + 1)
+        if node.style is None and written.rstrip() == node.value:
+            return start
+        return Mark(start.line, start.column + 1) if written[1:-1] == node.value and written[:1] in {'"', "'"} else None
 
 
 class _RefusedError(Exception):
-    def __init__(self, text: str, line: int) -> None:
+    def __init__(self, text: str, at: Mark) -> None:
         super().__init__(text)
-        self.text, self.line = text, line
+        self.text, self.at = text, at
 
 
 class _Loader(yaml.SafeLoader):
@@ -89,13 +131,13 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event: yaml.NodeEvent = self.peek_event()  # type: ignore[no-untyped-call]
-        line = event.start_mark.line if event.start_mark else 0
+        at = Mark(event.start_mark.line + 1, event.start_mark.column + 1) if event.start_mark else Mark(1)
         if isinstance(event, yaml.AliasEvent):
-            raise _RefusedError("aliases are not supported", line)
+            raise _RefusedError("aliases are not supported", at)
         if getattr(event, "tag", None) is not None:
-            raise _RefusedError("tags are not supported", line)
+            raise _RefusedError("tags are not supported", at)
         if self.depth == _DEEPEST:
-            raise _RefusedError("nested too deeply", line)
+            raise _RefusedError("nested too deeply", at)
         self.depth += 1
         try:
             return super().compose_node(parent, index)

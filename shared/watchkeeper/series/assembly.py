@@ -68,8 +68,10 @@ class Assembly:
             piece = _Piece(device, table.ts, table.received, table.flags, tag, rules, score)
             self._add(piece, table.metrics, table.values)
 
-    def add_segment(self, segment: Segment, device: DeviceKey | None = None) -> None:
-        """All rows of a segment, or those of one device. StateError: damaged."""
+    def add_segment(
+        self, segment: Segment, device: DeviceKey | None = None, span: tuple[int, int] | None = None
+    ) -> None:
+        """All rows of a segment, or those of one device, or in a span [start, end) of epoch ms. StateError: damaged."""
         tags = self._tag_places(segment.tagsets)
         rules = np.array([*(self._rules.setdefault(ids, len(self._rules)) for ids in segment.rulesets), -1], np.int64)
         part = segment.find(device) if device else None
@@ -78,7 +80,12 @@ class Assembly:
             own_tags, own_rules = tags[section.tags], rules[section.rules]
             times = section.ts, section.received
             piece = _Piece(numbers, *times, section.flags, own_tags, own_rules, section.score)
-            self._add(piece, section.metrics, section.values)
+            wanted = (piece.ts >= span[0]) & (piece.ts < span[1]) if span else None
+            if wanted is None or wanted.all():
+                self._add(piece, section.metrics, section.values)
+            elif wanted.any():
+                picked = _Piece(*(column[wanted] for column in piece))  # type: ignore[arg-type]
+                self._add(picked, section.metrics, section.values[:, wanted])
 
     def sections(self, *, by_time: bool) -> Iterator[tuple[int, Section]]:
         """Shard by shard, the devices with the same metrics; a device is in one section only.

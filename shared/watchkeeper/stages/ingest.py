@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,9 +19,10 @@ from watchkeeper.records import DeadLetter, Device, Origin
 from watchkeeper.topology import IOT_DATA_INGESTION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from watchkeeper.context import Context
+    from watchkeeper.knowledge.catalogue import DeviceProfile
     from watchkeeper.topology import Topic
 
 REFUSED = "refused: the budget is spent, and readings of devices of low importance are cut off"
@@ -40,13 +43,6 @@ class Receipt:
     rejected: list[Rejection] = dataclasses.field(default_factory=list)
     shed: int = 0
     error: str = ""
-
-
-class _Good(msgspec.Struct, frozen=True):
-    sent: SentReading
-    device: str
-    ts: int | None
-    index: int
 
 
 def ingest(batch: Sequence[Delivered], ctx: Context) -> Outcome:
@@ -76,7 +72,7 @@ def _ingest(
 
 
 def _take(message: RawMessage, origin: Origin | None, assembly: Assembly, outcome: Outcome, ctx: Context) -> Receipt:
-    receipt = Receipt()
+    receipt, profile_of = Receipt(), ctx.bundle.catalogue.profile
     try:
         sent = readings_of(message.body, message.format, message.unnamed)
     except DecodeError as error:
@@ -84,44 +80,53 @@ def _take(message: RawMessage, origin: Origin | None, assembly: Assembly, outcom
         if origin:  # nobody waits for an answer: what was sent must not be lost
             outcome.dead.append(_dead(message, origin, 0, Bad(message.body, receipt.error), ctx))
         return receipt
-    good: list[_Good] = []
+    refused = ctx.switches.refuse
+    placed: list[Placed] = []
     for index, item in enumerate(sent):
-        checked = item if isinstance(item, Bad) else _check(item, message, index)
-        if isinstance(checked, Bad):
-            receipt.rejected.append(Rejection(index, checked.reason))
-            outcome.dead.append(_dead(message, origin, index, checked, ctx))
-        elif ctx.switches.refuse and ctx.bundle.catalogue.profile(checked.device).importance in ctx.switches.refuse:
+        reading = item if isinstance(item, Bad) else _placed(item, message, origin, index, profile_of)
+        if isinstance(reading, Bad):
+            receipt.rejected.append(Rejection(index, reading.reason))
+            outcome.dead.append(_dead(message, origin, index, reading, ctx))
+        elif refused and profile_of(reading.who.device).importance in refused:
             receipt.rejected.append(Rejection(index, REFUSED))
             receipt.shed += 1
         else:
-            good.append(checked)
-    placed = [_placed(reading, message, origin, ctx) for reading in good]
+            placed.append(reading)
     if origin and placed:
         assembly.add_message(shard_of(message.tenant, message.device, ctx.shards), placed, origin)
     else:
+        of_shard: defaultdict[int, list[Placed]] = defaultdict(list)
         for reading in placed:
-            assembly.add(shard_of(message.tenant, reading.who.device, ctx.shards), reading)
-    receipt.accepted = len(good)
+            of_shard[shard_of(message.tenant, reading.who.device, ctx.shards)].append(reading)
+        for shard, readings in of_shard.items():
+            assembly.add(shard, readings)
+    receipt.accepted = len(placed)
     return receipt
 
 
-def _check(sent: SentReading, message: RawMessage, index: int) -> _Good | Bad:
+def _placed(
+    sent: SentReading,
+    message: RawMessage,
+    origin: Origin | None,
+    index: int,
+    profile_of: Callable[[str], DeviceProfile],
+) -> Placed | Bad:
     device = message.device or sent.device
-    reason = device_fault(device) or fault_of(sent)
-    if not reason:
-        try:
-            return _Good(sent, device, time_of(sent.ts), index)
-        except DecodeError as error:
-            reason = str(error)
-    return Bad(msgspec.json.encode(sent), reason)
+    if reason := device_fault(device) or fault_of(sent):
+        return Bad(msgspec.json.encode(sent), reason)
+    try:
+        ts = time_of(sent.ts)
+    except DecodeError as error:
+        return Bad(msgspec.json.encode(sent), str(error))
+    who = _device(message.tenant, device, profile_of(device).site or sent.site)
+    salt = 0 if ts is not None else _salt(message, origin, index)
+    return Placed(who, sent, sent.tags_as_text(), ts, message.received, salt)
 
 
-def _placed(reading: _Good, message: RawMessage, origin: Origin | None, ctx: Context) -> Placed:
-    sent = reading.sent
-    site = ctx.bundle.catalogue.profile(reading.device).site or sent.site
-    salt = 0 if reading.ts is not None else _salt(message, origin, reading.index)
-    who = Device(message.tenant, reading.device, site)
-    return Placed(who, sent, sent.tags_as_text(), reading.ts, message.received, salt)
+@functools.lru_cache(maxsize=65_536)
+def _device(tenant: str, device: str, site: str) -> Device:
+    """One object for a device: its hash is computed once."""
+    return Device(tenant, device, site)
 
 
 def _salt(message: RawMessage, origin: Origin | None, index: int) -> int:

@@ -1,4 +1,4 @@
-"""rule_check: holds every reading against the rules of its device's class, and notices devices that fall silent."""
+"""rule_check: holds every reading against the rules of its device, and notices devices that fall silent."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from watchkeeper.checking.hearing import HeardAgain, hear
 from watchkeeper.checking.pack_check import Found, PackCheck
-from watchkeeper.checking.state import CheckState, Heard, device_key
 from watchkeeper.checking.withdrawal import Withdrawn, withdraw
 from watchkeeper.ids import episode_id, text_id
 from watchkeeper.outcome import Delivered, Emit, Outcome
-from watchkeeper.packs import Pack, Table
+from watchkeeper.packs import Pack
 from watchkeeper.records import Anomaly, Flag, MetricView, Phase, Severity
 from watchkeeper.topology import RAG_ERROR_REPORTING, RULE_CHECK_OUTPUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from watchkeeper.checking.state import CheckState, Known
     from watchkeeper.context import Context
-    from watchkeeper.knowledge.rules import Rule
+    from watchkeeper.knowledge.rules import Group, Rule
 
 LONGEST_NAP_MS = 120_000  # a timer that has not run for so long was itself away: nobody was silent to it
 
@@ -29,20 +30,34 @@ def rule_check(batch: Sequence[Delivered], ctx: Context) -> Outcome:
     """Every reading with its verdict; an anomaly where a rule's episode opens, goes on or clears."""
     outcome = Outcome()
     for item in batch:
-        if not isinstance(item.record, Pack):
-            continue
-        pack, state = item.record, ctx.states[item.record.shard]
-        classes = [ctx.bundle.catalogue.profile(who.device).class_name for who in pack.devices]
-        checked = pack.with_tables([dataclasses.replace(table, rules={}) for table in pack.tables])
-        for table in checked.tables:
-            for anomaly, row in _heard(pack, table, state, ctx):
-                outcome.emits.append(Emit(RAG_ERROR_REPORTING, pack.shard, anomaly, pack.origin_at(table, row)))
-        for edge in PackCheck(checked, state, classes, ctx.bundle.rules).run():
-            anomaly, origin = _broken(pack, edge, classes, ctx), pack.origin_at(edge.table, edge.row)
-            outcome.emits.append(Emit(RAG_ERROR_REPORTING, pack.shard, anomaly, origin))
-        outcome.emits.append(Emit(RULE_CHECK_OUTPUT, pack.shard, checked))
+        if isinstance(item.record, Pack):
+            _check(item.record, ctx.states[item.record.shard], ctx, outcome)
     outcome.counts["anomalies"] += sum(_opens(emit) for emit in outcome.emits)
     return outcome
+
+
+def _check(pack: Pack, state: CheckState, ctx: Context, outcome: Outcome) -> None:
+    profiles = [ctx.bundle.catalogue.profile(who.device) for who in pack.devices]
+    slots = np.array([state.slot(who.tenant, who.device, who.site) for who in pack.devices], np.int64)
+    rules = ctx.bundle.rules
+    groups = [rules.group(of.class_name, who.site, who.device) for of, who in zip(profiles, pack.devices, strict=True)]
+    quiet_ms = np.array([group.quiet_ms for group in groups])
+    checked = pack.with_tables([dataclasses.replace(table, rules={}) for table in pack.tables])
+    for table in checked.tables:
+        for heard in hear(state, table, slots, quiet_ms):
+            group = groups[table.device[heard.row]]
+            for anomaly in _no_longer_silent(heard, group, state, ctx):
+                origin = pack.origin_at(table, heard.row)
+                outcome.emits.append(Emit(RAG_ERROR_REPORTING, pack.shard, anomaly, origin))
+    for slot, who in zip(slots.tolist(), pack.devices, strict=True):
+        if state.devices[slot].site != who.site:
+            state.moved(slot, who.site)
+    zones = [profile.time_zone for profile in profiles]
+    classes = [profile.class_name for profile in profiles]
+    for edge in PackCheck(checked, state, rules, slots, groups, zones).run():
+        anomaly, origin = _broken(pack, edge, classes, ctx), pack.origin_at(edge.table, edge.row)
+        outcome.emits.append(Emit(RAG_ERROR_REPORTING, pack.shard, anomaly, origin))
+    outcome.emits.append(Emit(RULE_CHECK_OUTPUT, pack.shard, checked))
 
 
 def check_silence(ctx: Context) -> Outcome:
@@ -52,74 +67,60 @@ def check_silence(ctx: Context) -> Outcome:
     """
     outcome = Outcome()
     for shard, state in ctx.states.items():
-        if not state.heard:
+        if not state.devices:
             continue
         if ctx.now - state.ticked > LONGEST_NAP_MS:
             state.awake = ctx.now
         state.ticked = ctx.now
         outcome.states.add(shard)
-        over = [_withdrawn(ended, ctx) for ended in withdraw(state, lambda device: _rules_of(device, ctx), ctx.now)]
+        over = [_withdrawn(ended, ctx) for ended in withdraw(state, lambda known: _group_of(known, ctx).rules, ctx.now)]
         anomalies = [*over, *_fallen_silent(state, ctx)]
         outcome.emits += [Emit(RAG_ERROR_REPORTING, shard, anomaly) for anomaly in anomalies]
     outcome.counts["anomalies"] += sum(_opens(emit) for emit in outcome.emits)
     return outcome
 
 
-def _rules_of(device: str, ctx: Context) -> Sequence[Rule]:
-    return ctx.bundle.rules.for_class(ctx.bundle.catalogue.profile(device).class_name)
+def _group_of(known: Known, ctx: Context) -> Group:
+    class_name = ctx.bundle.catalogue.profile(known.device).class_name
+    return ctx.bundle.rules.group(class_name, known.site, known.device)
 
 
 def _fallen_silent(state: CheckState, ctx: Context) -> Iterator[Anomaly]:
-    for heard in state.heard.values():
-        quiet = ctx.now - max(heard.received, state.awake)
-        for rule in _rules_of(heard.device, ctx) if heard.live else ():
-            if rule.kind == "no_data" and rule.id not in heard.silent and quiet >= rule.no_data_ms:
-                heard.silent.append(rule.id)
-                yield _silence(heard, rule, "open", heard.received, ctx)
+    length = len(state.devices)
+    quiet = ctx.now - np.maximum(state.received[:length], state.awake)
+    for slot in np.flatnonzero(state.live[:length] & (quiet >= ctx.bundle.rules.shortest_quiet_ms)).tolist():
+        known, since = state.devices[slot], int(state.received[slot])
+        said = state.silent.get(slot, [])
+        for rule in _group_of(known, ctx).rules:
+            if rule.kind != "no_data" or rule.id in said or quiet[slot] < rule.no_data_ms:
+                continue
+            if rule.in_force(ctx.now, ctx.bundle.catalogue.profile(known.device).time_zone):
+                state.silent.setdefault(slot, said).append(rule.id)
+                yield _silence(known, rule, "open", since, since, ctx)
 
 
-def _heard(pack: Pack, table: Table, state: CheckState, ctx: Context) -> Iterator[tuple[Anomaly, int]]:
-    """Note which devices were heard; those that had been silent no longer are, from their first row on."""
-    last = np.zeros(len(pack.devices), np.int64)
-    np.maximum.at(last, table.device, np.arange(len(table)))
-    present, firsts = np.unique(table.device, return_index=True)
-    for device, first in zip(present.tolist(), firsts.tolist(), strict=True):
-        who, row = pack.devices[device], int(last[device])
-        key = device_key(who.tenant, who.device)
-        live = not table.flags[row] & Flag.BACKFILL
-        received, ts = int(table.received[row]), int(table.ts[row])
-        before = state.heard.get(key)
-        if before is None:
-            state.heard[key] = Heard(who.tenant, who.device, who.site, received, ts, live, [])
-            continue
-        heard_again = int(table.received[first])
-        rules = [rule for rule in _rules_of(who.device, ctx) if rule.kind == "no_data"]
-        for rule in _may_have_said(before, heard_again, rules):
-            yield _silence(before, rule, "clear", heard_again, ctx), first
-        for rule_id in set(before.silent) - {rule.id for rule in rules}:
-            yield _withdrawn(Withdrawn(before, f"silence:{rule_id}", before.received, heard_again), ctx), first
-        before.silent = []
-        before.received, before.ts, before.live = max(before.received, received), max(before.ts, ts), live
-
-
-def _may_have_said(before: Heard, received: int, rules: Sequence[Rule]) -> Iterator[Rule]:
-    """The rules by which the device was silent, or that a timer may have said so of and died before it was noted."""
+def _no_longer_silent(heard: HeardAgain, group: Group, state: CheckState, ctx: Context) -> Iterator[Anomaly]:
+    """For the rules by which a device was silent, or that a timer may have said so of and died before it was noted."""
+    known, said = state.devices[heard.slot], state.silent.pop(heard.slot, [])
+    rules = [rule for rule in group.rules if rule.kind == "no_data"]
     for rule in rules:
-        if rule.id in before.silent or (before.live and received - before.received >= rule.no_data_ms):
-            yield rule
+        if rule.id in said or (heard.was_live and heard.received - heard.since >= rule.no_data_ms):
+            yield _silence(known, rule, "clear", heard.since, heard.received, ctx)
+    for rule_id in sorted(set(said) - {rule.id for rule in rules}):
+        yield _withdrawn(Withdrawn(known, f"silence:{rule_id}", heard.since, heard.received), ctx)
 
 
-def _silence(heard: Heard, rule: Rule, phase: Phase, at: int, ctx: Context) -> Anomaly:
+def _silence(known: Known, rule: Rule, phase: Phase, since: int, at: int, ctx: Context) -> Anomaly:
     detector = f"silence:{rule.id}"
-    name = text_id(heard.tenant, heard.device, detector, phase, heard.received)
-    episode = episode_id(heard.tenant, heard.device, detector, heard.received)
-    profile = ctx.bundle.catalogue.profile(heard.device)
+    name = text_id(known.tenant, known.device, detector, phase, since)
+    episode = episode_id(known.tenant, known.device, detector, since)
+    profile = ctx.bundle.catalogue.profile(known.device)
     return Anomaly(
         id=name,
         episode=episode,
-        tenant=heard.tenant,
-        site=heard.site,
-        device=heard.device,
+        tenant=known.tenant,
+        site=known.site,
+        device=known.device,
         device_class=profile.class_name,
         detector=detector,
         phase=phase,
@@ -127,16 +128,16 @@ def _silence(heard: Heard, rule: Rule, phase: Phase, at: int, ctx: Context) -> A
         severity=rule.severity,
         summary=rule.summary,
         received=ctx.now if phase == "open" else at,
-        since=heard.received,
+        since=since,
         runbook=rule.runbook,
-        threshold=f"no data for {rule.no_data_ms / 1000:g} s",
+        threshold=rule.threshold(),
         bundle=ctx.bundle.version,
     )
 
 
 def _withdrawn(ended: Withdrawn, ctx: Context) -> Anomaly:
     """The rule that could say how it stands is gone: the episode is over because nobody asks for it any more."""
-    who, detector = ended.heard, ended.detector
+    who, detector = ended.known, ended.detector
     return Anomaly(
         id=text_id(who.tenant, who.device, detector, "withdrawn", ended.since),
         episode=episode_id(who.tenant, who.device, detector, ended.since),
@@ -158,10 +159,8 @@ def _withdrawn(ended: Withdrawn, ctx: Context) -> Anomaly:
 
 def _broken(pack: Pack, found: Found, classes: Sequence[str], ctx: Context) -> Anomaly:
     rule, table, row = found.rule, found.table, found.row
-    who = pack.devices[table.device[row]]
-    ts, metric = int(table.ts[row]), rule.metric or ""
-    value = float(table.values[table.metrics.index(metric), row])
-    low, high = (None if np.isinf(level) else level for level in (rule.fire_low, rule.fire_high))
+    who, ts = pack.devices[table.device[row]], int(table.ts[row])
+    metrics = _views(found)
     detector = f"rule:{rule.id}"
     return Anomaly(
         id=text_id(who.tenant, who.device, detector, found.edge, found.since, ts),
@@ -176,21 +175,28 @@ def _broken(pack: Pack, found: Found, classes: Sequence[str], ctx: Context) -> A
         severity=rule.severity,
         summary=rule.summary,
         received=int(table.received[row]),
-        metric=metric,
-        metrics={metric: MetricView(value, low=low, high=high, contribution=1.0)},
+        metric=next(iter(metrics), rule.metrics[0] if rule.metrics else ""),
+        metrics=metrics,
         since=found.since,
         count=found.count,
         runbook=rule.runbook,
-        threshold=_limits(rule),
+        threshold=rule.threshold(),
         backfill=bool(table.flags[row] & Flag.BACKFILL),
         bundle=ctx.bundle.version,
     )
 
 
-def _limits(rule: Rule) -> str:
-    limits = [f"below {rule.fire_low:g}"] if np.isfinite(rule.fire_low) else []
-    limits += [f"above {rule.fire_high:g}"] if np.isfinite(rule.fire_high) else []
-    return " or ".join(limits) + (f" for {rule.for_ms / 1000:g} s" if rule.for_ms else "")
+def _views(found: Found) -> dict[str, MetricView]:
+    """What the rule looked at in the reading, with its limits where they are limits of the value itself."""
+    rule, table = found.rule, found.table
+    places = {name: table.metrics.index(name) for name in rule.metrics if name in table.metrics}
+    values = {name: float(table.values[place, found.row]) for name, place in places.items()}
+    present = {name: value for name, value in values.items() if not np.isnan(value)}
+    limits = (rule.fire_low, rule.fire_high) if rule.kind in {"above", "below", "outside"} else (-np.inf, np.inf)
+    low, high = (None if np.isinf(level) else level for level in limits)
+    return {
+        name: MetricView(value, low=low, high=high, contribution=1 / len(present)) for name, value in present.items()
+    }
 
 
 def _opens(emit: Emit) -> bool:

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchkeeper.alerting.state import NOTIFY_CODEC, NotifyState, Unanswered
-from watchkeeper.checking.state import CHECK_CODEC, Breach, CheckState, Heard
 from watchkeeper.errors import StateError
 from watchkeeper.explaining.state import EXPLAIN_CODEC, ExplainState, Open, Waiting
 from watchkeeper.records import Alert, Delivery, Severity
@@ -18,16 +17,9 @@ ALERT = Alert(
 PENDING = {"r/e1": Delivery("e1/firing", "r", ALERT, 3, 99)}
 STATES = [
     (NOTIFY_CODEC, NotifyState(1, PENDING, {"e1": Unanswered("default", 5, 2)})),
-    (
-        CHECK_CODEC,
-        CheckState(
-            1, {"default\0p": Heard("default", "p", "north", 5, 4, True, ["device.silent"])},
-            {"default\0p": {"hot": Breach(1, 2, 3, 4, 5), "low": Breach(7)}}, 10, 9,
-        ),
-    ),
     (EXPLAIN_CODEC, ExplainState(1, {"e1": Open("default", 5)}, [Waiting("default", "e1", 6)])),
 ]  # fmt: skip
-each = pytest.mark.parametrize(("codec", "state"), STATES, ids=["notify", "rule_check", "rag_explain"])
+each = pytest.mark.parametrize(("codec", "state"), STATES, ids=["notify", "rag_explain"])
 
 
 @each

@@ -1,14 +1,17 @@
+import msgspec
 import numpy as np
 import pytest
 
 from tests.unit.api.conftest import NOW
 from watchkeeper.ids import shard_of
+from watchkeeper.knowledge.bundle import Bundle
 from watchkeeper.packs import Pack, Table
 from watchkeeper.pipeline import STAGES
 from watchkeeper.ports import Stored
-from watchkeeper.records import Device, DeviceRecord
+from watchkeeper.published import Published
+from watchkeeper.records import Device, DeviceRecord, MetricQuality, QualityRecord, SchemaRecord
 from watchkeeper.run import Runner
-from watchkeeper.topology import DEVICES, FINAL_DATA_STORAGE
+from watchkeeper.topology import DEVICES, FINAL_DATA_STORAGE, QUALITY, SCHEMAS
 from watchkeeper_api import Client, key_digest
 
 SECOND = 1_000
@@ -132,3 +135,91 @@ def test_a_tenant_does_not_see_the_series_of_another(make_api, stored):
     api = make_api(api_keys={key_digest("k"): Client("plant", "acme")})
     asked = {"params": {"metric": "pressure"}, "headers": {"x-api-key": "k"}}
     assert api.get("/api/devices/pump-7/series", **asked).status_code == 404
+
+
+HOUR = 3_600 * SECOND
+FIRST = NOW - NOW % HOUR - 5 * HOUR
+
+
+def quality(hour, readings, *, source="iot-data-ingestion", expected=3600.0, **metrics):
+    counts = {name: MetricQuality(*numbers) for name, numbers in metrics.items()}
+    return QualityRecord("default", "pump-1", FIRST + hour * HOUR, HOUR, source, expected, readings, 7, counts, -90)
+
+
+@pytest.fixture
+def judged(five, keep):
+    """Three hours of two ways in, the second of them silent."""
+    records = [
+        quality(0, 1800, pressure=(1800, 0, 0, 1800), flow=(900, 0, 900, 900)),
+        quality(0, 1800, source="batch-data-ingestion", pressure=(1800, 900, 0, 900)),
+        quality(2, 3600, pressure=(3600, 0, 0, 3600)),
+        quality(3, 5, expected=0.0, pressure=(5, 0, 0, 4)),
+    ]
+    for number, record in enumerate(records):
+        keep(QUALITY, "default", f"pump-1/{record.start:013d}/{record.source}/{number}", record)
+    other = msgspec.structs.replace(records[0], device="pump-10")
+    keep(QUALITY, "default", f"pump-10/{other.start:013d}/{other.source}/0", other)
+
+
+def test_quality_is_put_together_from_every_way_in_and_an_hour_of_silence_is_a_bad_one(api, judged):
+    told = api.get("/api/devices/pump-1/quality").json()
+    spans = told["spans"]
+    assert [(span["start"] - FIRST) // HOUR for span in spans] == [0, 1, 2, 3]
+    assert [span["share"] for span in spans] == [0.5, 0.0, 1.0, 0.8]
+    assert spans[0]["metrics"]["pressure"] == {
+        "share": 0.75, "readings": 3600, "valid": 3600, "stuck": 900, "filled": 0, "good": 2700,
+    }  # fmt: skip
+    assert (spans[0]["metrics"]["flow"]["share"], spans[0]["late"], spans[0]["skew_ms"]) == (0.25, 14, -90)
+    assert spans[1]["metrics"]["flow"]["readings"] == 0
+
+
+def test_quality_is_of_the_last_day_unless_asked_otherwise(api, judged):
+    span = {"from": FIRST + 2 * HOUR, "to": FIRST + 3 * HOUR}
+    told = api.get("/api/devices/pump-1/quality", params=span).json()
+    assert [each["start"] for each in told["spans"]] == [FIRST + 2 * HOUR]
+    assert api.get("/api/devices/pump-1/quality", params={"to": FIRST}).json()["spans"] == []
+    assert api.get("/api/devices/pump-1/quality?from=20&to=10").json()["error"]["where"] == "query.from"
+
+
+def test_the_list_of_devices_has_their_latest_quality_where_it_is_asked_for(api, judged):
+    told = {d["device"]: d.get("quality") for d in api.get("/api/devices?quality=true").json()["devices"]}
+    assert (told["pump-1"], told["pump-10"], told["fan-1"]) == (0.8, 0.375, None)
+    assert all("quality" not in device for device in api.get("/api/devices").json()["devices"])
+
+
+PUMPS = """
+class: pump
+match: ["pump-*"]
+interval: 1s
+time_zone: Europe/Berlin
+calendar: {days: mon-fri}
+owner: utilities
+metrics: {flow: {unit: m3/h}, power: {unit: kW}}
+derived: {efficiency: flow / power}
+devices: {pump-1: {feeds: [pump-2], notes: New., importance: critical}}
+"""
+
+
+def test_of_a_device_it_is_told_what_it_sent_and_what_the_catalogue_says(make_api, ports, five, keep):
+    keep(SCHEMAS, "default", "pump-1/iot-data-ingestion", SchemaRecord("default", "pump-1", "iot", 2, ("flow",), 9))
+    keep(SCHEMAS, "default", "pump-10/iot-data-ingestion", SchemaRecord("default", "pump-10", "iot", 5, ("x",), 9))
+    api = make_api(published=Published(ports, Bundle.from_files({"devices/pump.yaml": PUMPS})))
+    told = api.get("/api/devices/pump-1").json()
+    assert (told["device"], told["site"], told["metrics"], told["last_seen"]) == ("pump-1", "basel", ["pressure"], 2)
+    assert (told["importance"], told["interval_ms"], told["gap_ms"], told["clock"]) == (
+        "critical",
+        1000,
+        300_000,
+        "trust",
+    )
+    assert (told["time_zone"], told["calendar"]["days"]) == ("Europe/Berlin", [0, 1, 2, 3, 4])
+    assert (told["owner"], told["notes"], told["feeds"], told["fed_by"]) == ("utilities", "New.", ["pump-2"], [])
+    assert (told["units"], told["derived"]) == ({"flow": "m3/h", "power": "kW"}, {"efficiency": "flow / power"})
+    assert [(schema["version"], schema["metrics"]) for schema in told["schemas"]] == [(2, ["flow"])]
+    assert api.get("/api/devices/pump-2").json()["fed_by"] == ["pump-1"]
+
+
+@pytest.mark.parametrize("path", ["/api/devices/pump-3", "/api/devices/pump-3/quality", "/api/devices/secret-1"])
+def test_of_a_device_that_nobody_knows_there_is_nothing_to_tell(api, five, path):
+    answer = api.get(path)
+    assert (answer.status_code, answer.json()["error"]["where"]) == (404, "path.device")

@@ -88,11 +88,60 @@ def test_any_command_is_done_or_refused(make_api, body, name):
         check(api.post(path, content=body, headers={"content-type": "application/json"}), dict)
 
 
+NAMES = st.one_of(st.sampled_from(["rules/a.yaml", "devices/b.yaml", "runbooks/c.md"]), st.text(max_size=12))
+TEXTS = st.one_of(
+    st.none(), st.text(max_size=60), st.text(alphabet="above:for -[]{}&*!|>1\n", max_size=80), VALUES.map(repr)
+)
+KNOWLEDGE = st.fixed_dictionaries(
+    {"files": st.dictionaries(NAMES, TEXTS, max_size=3)},
+    optional={
+        "base": st.one_of(st.sampled_from(["", "current"]), st.text(max_size=10)),
+        "readings": st.lists(READINGS, max_size=3),
+        "last": st.one_of(st.sampled_from(["1d", "5m"]), st.text(max_size=8)),
+        "to": st.text(max_size=10),
+    },
+)
+
+
+@FUZZ
+@given(body=st.one_of(BODIES, KNOWLEDGE.map(msgspec.json.encode)), version=st.text(max_size=20))
+@example(body=b'{"files": {"rules/\\ud800.yaml": "\\ud800"}}', version="x")
+@example(body=b'{"files": {"rules/a.yaml": "a: &a [*a]"}}', version="x")
+@example(body=b'{"files": {}, "base": "\\ud800"}', version="\ud800")
+def test_any_knowledge_is_taken_or_refused(make_api, body, version):
+    api = make_api(limits=Limits(requests_per_second=0), group_commit=False)
+    kind = {"content-type": "application/json", "if-match": "*"}
+    for path in ("/api/rules/validate", "/api/rules/try", "/api/bundles", "/api/bundles/rollback"):
+        answer = api.post(path, content=body, headers=kind)
+        assert answer.status_code in {200, 400, 404, 409, 412}, answer.text
+        if not answer.is_success:
+            assert msgspec.json.decode(answer.content, type=ErrorAnswer).error.message
+    quoted = "".join(f"%{byte:02X}" for byte in version.encode("utf-8", "surrogatepass")) or "x"
+    for path in (f"/api/bundles/{quoted}", f"/api/bundles/current/diff?against={quoted}"):
+        check(api.get(path), dict)
+
+
 @FUZZ
 @given(
-    path=st.sampled_from(["/api/devices", "/api/devices/p/series", "/api/anomalies", "/api/alerts"]),
+    path=st.sampled_from(
+        ["/api/devices", "/api/devices/p/series", "/api/anomalies", "/api/alerts", "/api/rules", "/api/bundles"]
+    ),
     query=st.dictionaries(
-        st.sampled_from(["metric", "from", "to", "points", "after", "before", "limit", "device", "status", "severity"]),
+        st.sampled_from(
+            [
+                "metric",
+                "from",
+                "to",
+                "points",
+                "after",
+                "before",
+                "limit",
+                "device",
+                "status",
+                "severity",
+                "device_class",
+            ]
+        ),
         st.one_of(st.integers().map(str), st.text(max_size=30)),
     ),
 )

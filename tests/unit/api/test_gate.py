@@ -159,3 +159,22 @@ def test_closing_commits_what_waits_and_takes_no_more(make_gate, disk):
 
 def test_a_gate_that_was_never_used_closes_at_once(make_gate):
     make_gate().close()
+
+
+def test_after_a_group_the_next_one_is_waited_for_and_a_lone_client_is_not(make_gate, disk):
+    gate = make_gate(linger_s=WAIT_S / 2, group_requests=3)
+    busy(gate, disk)
+    disk.opened.set()
+    alone = gate.submit(IOT_DATA_INGESTION, raw(b"alone"))
+    assert alone.result(WAIT_S / 4).accepted == 5
+    disk.begun.clear()
+    disk.opened.clear()
+    busy(gate, disk)
+    company = submit(gate, [b"a", b"b"])
+    disk.opened.set()
+    assert [future.result(WAIT_S).accepted for future in company] == [1, 1]
+    later = submit(gate, [b"c"])
+    assert not later[0].done()
+    later += submit(gate, [b"d", b"e"])  # as many as go into a group: nobody waits any longer
+    assert [future.result(WAIT_S / 4).accepted for future in later] == [1, 1, 1]
+    assert disk.groups[-1][1] == [b"c", b"d", b"e"]

@@ -2,6 +2,7 @@ import msgspec
 import pytest
 
 from watchkeeper_api import schemas
+from watchkeeper_api.knowledge_schemas import KNOWLEDGE_MODELS
 
 OPERATIONS = {
     ("post", "/ingest/realtime"): "IngestAnswer",
@@ -9,11 +10,21 @@ OPERATIONS = {
     ("post", "/ingest/csv"): "IngestAnswer",
     ("get", "/health"): "Health",
     ("get", "/api/devices"): "DeviceList",
+    ("get", "/api/devices/{device}"): "DeviceDetail",
+    ("get", "/api/devices/{device}/quality"): "Quality",
     ("get", "/api/devices/{device}/series"): "Series",
     ("get", "/api/anomalies"): "AnomalyList",
     ("post", "/api/anomalies/{anomaly}/review"): "Review",
     ("get", "/api/alerts"): "AlertList",
     ("post", "/api/alerts/{alert}/acknowledge"): "Acknowledgement",
+    ("get", "/api/rules"): "RuleList",
+    ("post", "/api/rules/validate"): "Validation",
+    ("post", "/api/rules/try"): "TrialAnswer",
+    ("get", "/api/bundles"): "BundleList",
+    ("post", "/api/bundles"): "BundleMoved",
+    ("post", "/api/bundles/rollback"): "BundleMoved",
+    ("get", "/api/bundles/{version}"): "BundleView",
+    ("get", "/api/bundles/{version}/diff"): "BundleDiff",
     ("get", "/api/status"): "Status",
     ("get", "/api/pipeline"): "PipelineView",
     ("get", "/metrics"): None,
@@ -80,7 +91,7 @@ def test_posts_say_what_they_take_and_gets_which_parameters(document):
     for (method, path), operation in operations(document).items():
         assert ("requestBody" in operation) == (method == "post"), path
         for parameter in operation.get("parameters", []):
-            assert parameter["in"] in {"query", "path"}
+            assert parameter["in"] in {"query", "path", "header"}
             assert parameter["schema"]
     series = document["paths"]["/api/devices/{device}/series"]["get"]["parameters"]
     assert [parameter["name"] for parameter in series] == ["device", "metric", "from", "to", "points"]
@@ -105,7 +116,8 @@ def test_answers_are_what_the_document_says(api, path, model):
     answer = api.get(path)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
-    msgspec.json.decode(answer.content, type=getattr(schemas, model))
+    models = {each.__name__: each for each in (*schemas.MODELS, *KNOWLEDGE_MODELS)}
+    msgspec.json.decode(answer.content, type=models[model])
 
 
 def test_what_a_reading_may_look_like_is_in_the_document(document):

@@ -1,12 +1,9 @@
-"""Where readings stand in their device's time, what repeats, and what stands in: columns against plain loops."""
-
-import math
+"""Where readings stand in their device's time, and what repeats: columns against plain loops."""
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchkeeper.cleaning.filling import carry_on
 from watchkeeper.cleaning.order import order_of
 from watchkeeper.cleaning.repetition import repetition
 
@@ -28,24 +25,6 @@ def test_the_newest_time_before_each_reading_is_that_of_its_device(rows, known):
         assert order.late(ts, np.full(len(rows), 5))[row] == (t < newest[d] - 5)
         assert order.gaps(ts, np.full(len(rows), 5))[row] == (newest[d] > 0 and t - newest[d] > 5)
         newest[d] = max(newest[d], t)
-
-
-@given(
-    rows=st.lists(st.tuples(small, st.none() | st.integers(1, 9)), max_size=30),
-    held=st.dictionaries(small, st.integers(1, 9)),
-)
-def test_a_missing_value_is_the_last_good_one_of_its_device(rows, held):
-    slot = np.array([d for d, _ in rows], np.int64)
-    column = np.array([math.nan if v is None else v for _, v in rows], np.float64)
-    last = {device: float(value) for device, value in held.items()}
-    model = dict(last)
-    expected = []
-    for device, value in rows:
-        if value is not None:
-            model[device] = value
-        expected.append(model.get(device, math.nan))
-    np.testing.assert_array_equal(carry_on(slot, column, last), np.array(expected, np.float64))
-    assert last == model
 
 
 @given(

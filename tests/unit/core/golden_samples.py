@@ -18,8 +18,8 @@ import numpy as np
 
 from watchkeeper.alerting.state import NotifyState, Unanswered
 from watchkeeper.bundles import InForce, Move, decode_in_force
-from watchkeeper.checking.state import Breach, CheckState, Heard
-from watchkeeper.cleaning.state import CLEAN_CODEC
+from watchkeeper.checking.state import Breach, CheckState, Samples
+from watchkeeper.cleaning.state import CLEAN_CODEC, CleanState, Schema
 from watchkeeper.dead_letters import TakenLetter
 from watchkeeper.detection import model as model_format
 from watchkeeper.detection.features import FEATURE_NAMES
@@ -27,6 +27,7 @@ from watchkeeper.detection.forest import Forest
 from watchkeeper.detection.model import Model
 from watchkeeper.detection.state import DetectorState
 from watchkeeper.explaining.state import ExplainState, Open, Waiting
+from watchkeeper.ids import text_id
 from watchkeeper.knowledge.bundle import Bundle
 from watchkeeper.packs import Pack, Table
 from watchkeeper.pipeline import STAGES
@@ -43,10 +44,13 @@ from watchkeeper.records import (
     DeviceRecord,
     Episode,
     Importance,
+    MetricQuality,
     MetricView,
     Origin,
+    QualityRecord,
     Report,
     Review,
+    SchemaRecord,
     Severity,
     Source,
     Spend,
@@ -57,6 +61,7 @@ from watchkeeper.series.manifest import KnownDevice, StoreState
 from watchkeeper.series.section import Section
 from watchkeeper.series.segment import Segment, SegmentRef
 from watchkeeper.states import ENVELOPE, ENVELOPE_VERSION, read_envelope
+from watchkeeper.watching import WatchState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,6 +184,19 @@ def records() -> dict[str, msgspec.Struct]:
         "dead-letter": DeadLetter("d-1", "clean", "bad", b"\xff\x00", TS, "t", 1, 2, 3, "acme", "pump-1"),
         "taken-letter": TakenLetter("d-1", "redriven", TS),
         "device": DeviceRecord("acme", "pump-1", "north", "pump", ("flow",), TS, TS + 1),
+        "quality": QualityRecord(
+            "acme",
+            "pump-1",
+            TS,
+            3_600_000,
+            "iot-data-ingestion",
+            3600.0,
+            3500,
+            3,
+            {"flow": MetricQuality(9, 1, 2, 6)},
+            -60_000,
+        ),
+        "schema": SchemaRecord("acme", "pump-1", "iot-data-ingestion", 3, ("flow",), TS, ("flow",), ("speed",)),
         "delivery": Delivery("ep-1/firing", "phone", alert, 2, TS + 9, "pending", "away"),
         "acknowledgement": Acknowledgement("ep-1", "acme", "ann", TS, "on it"),
         "review": Review("ep-1", "acme", "pump-1", TS, TS + 9, "confirmed", "ann", TS + 99, "worn"),
@@ -190,11 +208,23 @@ def records() -> dict[str, msgspec.Struct]:
 def states() -> dict[str, object]:
     """A state of each stage that keeps one."""
     clean = CLEAN_CODEC.empty()
-    clean.newest[clean.slot("acme", "pump-1", ("flow",))] = TS
-    clean.last_values = {"flow": {0: 1.5}}
+    held, _ = clean.rows(("flow",), clean.devices.find(["acme\0pump-1"]))
+    held.newest[0], held.born[0], held.noted[0], held.cell[0] = TS, TS - 9, 7, TS - 99
+    held.counts[0] = range(6)
+    held.trail("flow")[0] = [TS - 9, 1.0, TS - 5, 1.25, TS, 1.5]
+    held.watch("flow")[0] = [1.5, TS - 9, TS, 0, TS]
+    who = clean.devices
+    who.heard[0], who.least[0], who.minima[0], who.skew[0] = 7, -60_000, [-60_000, -60_001, -60_002], -60_001
+    who.schemas[0] = Schema(3, 40, {"flow": (40, 1), "speed": (2, 1)}, ["flow"], ["speed"])
     clean.remember(np.array([1, 2**63], np.uint64), np.array([3, 4], np.uint64))
-    heard = {"acme\0pump-1": Heard("acme", "pump-1", "north", TS, TS - 5, live=True, silent=["device.silent"])}
-    breach = {"acme\0pump-1": {"pump.flow-low": Breach(TS, TS + 1, TS + 2, TS + 3, 4)}}
+    clean.old = {"0123456789abcdef": (TS, {"flow": 1.5})}
+    check = CheckState(ticked=TS, awake=TS - 9)
+    slot = check.slot("acme", "pump-1", "north")
+    check.received[slot], check.ts[slot], check.live[slot] = TS, TS - 5, True
+    check.silent = {slot: ["device.silent"]}
+    check.breaches = {"pump.flow-low": {slot: Breach(TS, TS + 1, TS + 2, TS + 3, 4)}}
+    check.marks = {"pump.hunting": {0: [1, TS - 9, TS]}}
+    check.samples = {"pump.warming": Samples(np.array([0, 0]), np.array([TS - 60_000, TS]), np.array([58.0, 61.5]))}
     detector = DetectorState.empty()
     detector.device_rows(["acme\0pump-1"])
     for metric in ("flow", "vibration"):
@@ -210,10 +240,11 @@ def states() -> dict[str, object]:
     delivery = records()["delivery"]
     return {
         "clean": clean,
-        "rule_check": CheckState(1, heard, breach, TS, TS - 9),
+        "rule_check": check,
         "ml_score": detector,
         "store": store,
         "rag_explain": ExplainState(1, {"ep-1": Open("acme", TS)}, [Waiting("acme", "ep-1", TS)]),
+        "watch": WatchState(1, records()["alert"], told=True),
         "notify": NotifyState(1, {"phone/ep-1/firing": delivery}, {"ep-1": Unanswered("acme", TS, 1)}),
     }
 
@@ -299,12 +330,29 @@ def kinds() -> dict[str, Kind]:
     }
 
 
-def _converted(_: object) -> DetectorState:
+def detector_of_version_1(_: object) -> DetectorState:
     """What is carried over of the first format's golden file is told in tests/unit/detection/test_earlier.py."""
     return DetectorState.decode(path_of("state-ml_score", 1).read_bytes())
 
 
-EARLIER: dict[tuple[str, int], Callable[[Any], Any]] = {("state-ml_score", 1): _converted}
+def check_of_version_1(check: CheckState) -> CheckState:
+    """Version 1 had neither marks nor samples."""
+    return dataclasses.replace(check, marks={}, samples={})
+
+
+def clean_of_version_1(present: CleanState) -> CleanState:
+    """The state of clean of version 1: it knew devices by hashes, their newest times and their last values."""
+    state = CLEAN_CODEC.empty()
+    state.ids, state.contents, state.written = present.ids, present.contents, present.written
+    state.old = {text_id("acme", "pump-1", "flow"): (TS, {"flow": 1.5})}
+    return state
+
+
+EARLIER: dict[tuple[str, int], Callable[[Any], Any]] = {
+    ("state-rule_check", 1): check_of_version_1,
+    ("state-clean", 1): clean_of_version_1,
+    ("state-ml_score", 1): detector_of_version_1,
+}
 """By kind and earlier version: what the present sample would be, had it been stored in that version and migrated."""
 
 

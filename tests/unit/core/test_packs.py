@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 
 from watchkeeper.errors import DecodeError
 from watchkeeper.packs import Pack, Table
+from watchkeeper.ports import Stored
 from watchkeeper.records import Device, Origin
+from watchkeeper.topology import DATA_PROCESSING_OUTPUT as CLEANED
+from watchkeeper.wire import Lately
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=6)
 MOMENTS = st.integers(0, 4_000_000_000_000)
@@ -69,6 +72,25 @@ def plain(pack):
 @given(packs())
 def test_a_pack_is_the_same_after_a_journey(pack):
     assert plain(Pack.decode(pack.encode())) == plain(pack)
+
+
+@given(packs())
+def test_what_a_worker_has_sent_itself_it_takes_as_if_it_had_been_decoded_and_once_only(pack):
+    for table in pack.tables:
+        table.score = table.score + 1e-5 / 3  # more digits than travel
+    value = pack.encode()
+    lately, message = Lately(), Stored(0, pack.shard, value, {})
+    lately.keep(value, pack)
+    assert plain(lately.decode(CLEANED, message)) == plain(Pack.decode(value))
+    assert plain(lately.decode(CLEANED, message)) == plain(Pack.decode(value))  # decoded, for it is kept no more
+
+
+def test_a_worker_keeps_so_many_packs_and_no_more():
+    lately, values = Lately(kept=2), [Pack(shard, [], []).encode() for shard in range(4)]
+    for shard, value in enumerate(values):
+        lately.keep(value, Pack(shard + 10, [], []))
+    found = [lately.decode(CLEANED, Stored(0, 0, value, {})).shard for value in values]
+    assert found == [0, 1, 12, 13]
 
 
 @given(packs())

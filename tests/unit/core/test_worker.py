@@ -186,3 +186,23 @@ def test_a_stage_of_several_topics_keeps_a_state_for_each():
     plant.send(2.0, 3.0, topic=DATA_PROCESSING_OUTPUT)
     plant.worker().step()
     assert (plant.readings(), plant.readings(topic=DATA_PROCESSING_OUTPUT)) == (1, 2)
+
+
+def test_a_worker_says_that_it_is_behind_while_more_waits_than_it_takes_at_once():
+    plant = Plant((stage(),))
+    plant.send(*map(float, range(5)))
+    worker = plant.worker(batch=2)
+    behind = []
+    for _ in range(4):
+        worker.step()
+        behind.append(worker.behind)
+    assert behind == [True, True, False, False]
+    assert plant.readings() == 5
+
+
+def test_a_batch_is_cut_by_its_bytes_too(monkeypatch):
+    monkeypatch.setattr("watchkeeper.worker.BATCH_BYTES", 1)
+    monkeypatch.setattr("watchkeeper.worker.READ", 2)
+    plant = Plant((stage(),))
+    plant.send(*map(float, range(5)))
+    assert plant.worker().step()["messages"] == 2

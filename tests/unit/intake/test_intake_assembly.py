@@ -48,7 +48,7 @@ def test_packs_stay_under_their_limit_whatever_later_stages_add():
     assembly = Assembly()
     for n in range(6000):
         values = {f"metric_{m}": LONGEST for m in range(n % 12 + 1)}
-        assembly.add(3, placed(values, device=f"pump-{n % 70}", tags={"line": n % 40}, ts=None, salt=2**62 + n))
+        assembly.add(3, [placed(values, device=f"pump-{n % 70}", tags={"line": n % 40}, ts=None, salt=2**62 + n)])
     sizes = bytes_of(assembly.packs())
     assert sum(map(len, assembly.packs())) == 6000
     assert max(sizes) <= MAX_PACK_BYTES
@@ -59,7 +59,7 @@ def test_readings_that_each_bring_names_of_their_own_are_counted_with_them():
     assembly = Assembly()
     for n in range(300):
         values = {f"{n}-{m}-{'ä' * 100}": 1.0 for m in range(30)}
-        assembly.add(0, placed(values, device=f"{n}{'d' * 120}", tags={f"{n}{'ö' * 50}": "ü" * 256}, site="s" * 128))
+        assembly.add(0, [placed(values, device=f"{n}{'d' * 120}", tags={f"{n}{'ö' * 50}": "ü" * 256}, site="s" * 128)])
     assert max(bytes_of(assembly.packs())) <= MAX_PACK_BYTES
 
 
@@ -68,7 +68,7 @@ def test_the_largest_reading_that_is_allowed_fits_into_a_pack_of_its_own():
     for n in range(3):
         values = {f"{n}{m:03d}{'😀' * 124}": LONGEST for m in range(MAX_METRICS)}
         tags = {f"{n}{t:02d}{'😀' * 61}": "😀" * 256 for t in range(MAX_TAGS)}
-        assembly.add(0, placed(values, device=f"p{n}", tags=tags))
+        assembly.add(0, [placed(values, device=f"p{n}", tags=tags)])
     packs = assembly.packs()
     assert [len(pack) for pack in packs] == [1, 1, 1]
     assert max(bytes_of(packs)) <= MAX_PACK_BYTES
@@ -136,7 +136,7 @@ def test_what_is_put_in_comes_out_once_and_each_devices_readings_of_the_same_met
         patch.setattr(module, "ROOM", room)
         assembly = Assembly()
         for shard, reading in given_readings:
-            assembly.add(shard, reading)
+            assembly.add(shard, [reading])
         packs = [Pack.decode(pack.encode()) for pack in assembly.packs()]
     for shard in (0, 1):
         came = [r for pack in packs if pack.shard == shard for r in pack.readings()]
@@ -152,8 +152,8 @@ def test_what_is_put_in_comes_out_once_and_each_devices_readings_of_the_same_met
 
 def test_a_reading_without_a_time_has_the_time_it_was_received_and_says_so():
     assembly = Assembly()
-    assembly.add(0, placed({"a": 1.0}, ts=None, salt=77))
-    assembly.add(0, placed({"a": 2.0}, ts=NOW - 5, salt=77))
+    assembly.add(0, [placed({"a": 1.0}, ts=None, salt=77)])
+    assembly.add(0, [placed({"a": 2.0}, ts=NOW - 5, salt=77)])
     table = assembly.packs()[0].tables[0]
     assert table.ts.tolist() == [NOW, NOW - 5]
     assert table.flags.tolist() == [Flag.NO_TIME, 0]

@@ -2,8 +2,10 @@
 
 import math
 
+import numpy as np
 import pytest
 
+from watchkeeper.expressions import Columns
 from watchkeeper.knowledge.catalogue import Importance
 from watchkeeper.knowledge.rules import Severity
 from watchkeeper.knowledge.runbooks import Category
@@ -50,10 +52,13 @@ def test_a_runbook_is_short_enough_to_read_at_night(shipped_files):
 
 @pytest.mark.parametrize("part", [0.9, 1.0, 1.1])
 def test_no_rule_fires_on_a_pump_within_ten_per_cent_of_nominal(shipped, part):
-    metrics = {rule.metric for rule in shipped.rules.for_class("pump") if rule.kind != "no_data"}
+    metrics = {rule.metric for rule in shipped.rules.for_class("pump") if rule.metric}
     assert metrics == set(NOMINAL_PUMP) == set(shipped.catalogue.profile("pump-01").metrics)
+    reading = Columns(1, {name: np.array([value * part]) for name, value in NOMINAL_PUMP.items()})
     for rule in shipped.rules.for_class("pump"):
-        if rule.metric:
+        if rule.when and not rule.times:
+            assert rule.when.truth(reading).no.all(), rule.id
+        if rule.metric and rule.kind != "flatline":
             value = NOMINAL_PUMP[rule.metric] * part
             assert rule.clear_low <= value <= rule.clear_high, rule.id
 
@@ -96,7 +101,8 @@ def test_a_pump_metric_knows_its_range_unit_and_sentinel(shipped):
 
 def test_every_limit_that_a_rule_does_not_use_is_infinite(shipped):
     for rule in shipped.rules.rules:
-        used = {"above": (False, True), "below": (True, False), "outside": (True, True), "no_data": (False, False)}
-        assert (math.isfinite(rule.fire_low), math.isfinite(rule.fire_high)) == used[rule.kind]
-        assert (math.isfinite(rule.clear_low), math.isfinite(rule.clear_high)) == used[rule.kind]
+        used = {"above": (False, True), "below": (True, False), "outside": (True, True), "flatline": (False, True)}
+        levels = used.get(rule.kind, (False, False))
+        assert (math.isfinite(rule.fire_low), math.isfinite(rule.fire_high)) == levels
+        assert (math.isfinite(rule.clear_low), math.isfinite(rule.clear_high)) == levels
         assert (rule.no_data_ms > 0) == (rule.kind == "no_data")

@@ -68,7 +68,7 @@ def test_a_folder_with_mistakes_is_not_published(run, folder):
     edit(folder, "metric: ", "metric: no_")
     code, said = run("publish", folder)
     assert code == 2
-    assert re.search(r"rules/pump\.yaml:\d+: unknown metric", said)
+    assert re.search(r"rules/pump\.yaml:\d+:\d+: unknown metric", said)
     assert run("list") == before
 
 

@@ -14,7 +14,7 @@ def device(number, silent_ms):
     return {
         "tenant": "default", "device": f"pump-{number}", "site": "", "device_class": "pump", "metrics": ["flow", "rpm"],
         "first_seen": NOW - 9, "last_seen": NOW - silent_ms, "v": 1,
-    }  # fmt: skip
+    } | ({"quality": 0.9876} if number == 2 else {})  # fmt: skip
 
 
 @pytest.fixture
@@ -33,6 +33,13 @@ def test_every_device_is_a_row_with_how_long_it_is_silent(pages, capsys):
     head, *rows = capsys.readouterr().out.splitlines()
     assert head.split("  ")[0] == "id"
     assert [(row.split()[0], row.split("  ")[-1].strip()) for row in rows] == [("pump-1", "5 s"), ("pump-2", "1.5 min")]
+
+
+def test_how_good_its_readings_are_is_shown_once_that_is_known(pages, capsys):
+    assert main(["devices"]) == 0
+    first, second = capsys.readouterr().out.splitlines()[1:]
+    assert "  -  " in first
+    assert "  98.8 %  " in second
 
 
 def test_as_json_it_is_what_the_api_says_and_the_silence(pages, capsys):

@@ -79,7 +79,7 @@ def test_a_database_of_others_is_named(doctor, data, pragma, said):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--shards", "8"], "set shards to 16"),
+        (["--shards", "8"], "set shards to 4"),
         (["--http-port", "x"], "--http-port: 'x' does not fit"),
         (["--receivers", "telegram=x"], "unknown receiver"),
         (["--host", "0.0.0.0"], "set api_keys"),  # noqa: S104 - it is refused

@@ -25,7 +25,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
 def test_a_file_that_is_no_text_is_named(tmp_path):
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "pump.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(KnowledgeError, match=r"rules/pump\.yaml:1: not Unicode text"):
+    with pytest.raises(KnowledgeError, match=r"rules/pump\.yaml:1:1: not Unicode text"):
         read_bundle(str(tmp_path))
 
 

@@ -36,7 +36,7 @@ def test_lists_are_written_with_commas_in_the_environment_and_as_lists_in_the_fi
         ({}, "http_port = 70000", "http_port"),
         ({"WATCHKEEPER_MQTT_PORT": "many"}, "", "WATCHKEEPER_MQTT_PORT: 'many' does not fit"),
         ({}, 'log_level = "loud"', "loud"),
-        ({}, "partitions = 32", "partitions 32 is more than shards 16"),
+        ({}, "partitions = 32", "partitions 32 is more than shards 4"),
         ({}, 'host = "0.0.0.0"', "api_keys"),
         ({}, 'host = "plant.example"', "mqtt_password"),
         ({}, 'mqtt_user = "u"', "mqtt_user and mqtt_password go together"),

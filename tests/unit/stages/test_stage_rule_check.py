@@ -107,6 +107,94 @@ def test_a_backfill_opens_episodes_that_say_so():
     assert anomaly.backfill
 
 
+# --- other kinds ----------------------------------------------------------------------------------------------------
+
+
+def of_kind(text, applies_to="pump", **more):
+    """The shipped bundle with one rule for pumps."""
+    rule = f"{{id: pump.one, {text}, severity: warning, summary: s, runbook: pump-pressure-loss.md}}"
+    return changed(rules__pump=f"applies_to: {applies_to}\nrules:\n  - {rule}\n", **more)
+
+
+def pressures(*rows):
+    return pack_of("pump-1", "suction_pressure discharge_pressure flow", [(NOW + r[0] * SECOND, *r[1:]) for r in rows])
+
+
+def test_an_anomaly_of_a_condition_shows_what_it_looked_at():
+    drive = Drive(
+        "rule_check", bundle=of_kind("when: discharge_pressure < suction_pressure + 1, for: 2s, while: flow > 5")
+    )
+    drive.take(pressures((0, 2.0, 2.5, 9), (1, 2.0, None, 9), (2, 2.0, 2.25, 9), (3, 2.0, 9.0, 9), (5, 2.0, 2.5, 0)))
+    opened, cleared = drive.came(RAG_ERROR_REPORTING)
+    assert (opened.phase, opened.ts, cleared.phase, cleared.ts) == ("open", NOW + 2 * SECOND, "clear", NOW + 5 * SECOND)
+    assert opened.threshold == "discharge_pressure < suction_pressure + 1 while flow > 5 for 2 s"
+    assert {name: view.value for name, view in opened.metrics.items()} == {
+        "discharge_pressure": 2.25,
+        "suction_pressure": 2.0,
+    }
+    assert sum(view.contribution for view in opened.metrics.values()) == 1
+    assert opened.metric == "discharge_pressure"
+
+
+THRESHOLDS = {
+    "metric: flow, rising: 5 per 1m": "rising by more than 5 per 1m",
+    "metric: flow, falling: 2.5 per 10m, for: 3s": "falling by more than 2.5 per 10m for 3 s",
+    "metric: flow, equals: [0, 7]": "equal to 0 or 7",
+    "metric: flow, flatline: 10m": "has not moved for 600 s",
+    "metric: flow, flatline: 10m, tolerance: 0.5": "has not moved by more than 0.5 for 600 s",
+    "metric: flow, outside: [1, 9], times: 3, within: 1m": "below 1 or above 9, 3 times within 60 s",
+    "sequence: [flow > 3, flow < 1], within: 1m": "flow > 3, then flow < 1, within 60 s",
+    "when: {any: [flow > 3, {not: filter_dp < 1}]}": "(flow > 3) or (not (filter_dp < 1))",
+}
+
+
+@pytest.mark.parametrize(("text", "threshold"), THRESHOLDS.items())
+def test_every_kind_says_what_it_takes_to_fire_it(text, threshold):
+    assert of_kind(text).rules.by_id("pump.one").threshold() == threshold
+
+
+def test_a_rule_can_be_another_one_at_other_sites_and_for_other_devices():
+    bundle = of_kind(
+        "metric: flow, below: 80, devices: ['pump-?'], "
+        "overrides: [{sites: [so*], below: 50, severity: critical}, {devices: [pump-2], off: true}]"
+    )
+    drive = Drive("rule_check", bundle=bundle)
+    for device, site in (("pump-1", "north"), ("pump-1", "south"), ("pump-2", "north"), ("pump-33", "north")):
+        drive.take(flow((0, 70), (1, 90), (2, 40), (3, 90), device=device, site=site))
+    found = [(a.device, a.site, a.severity) for a in drive.came(RAG_ERROR_REPORTING) if a.phase == "open"]
+    assert found == [
+        ("pump-1", "north", Severity.WARNING),
+        ("pump-1", "north", Severity.WARNING),
+        ("pump-1", "south", Severity.CRITICAL),
+    ]
+
+
+def test_hours_count_by_the_clock_and_an_open_episode_ends_with_them():
+    # NOW is 11:06:40 UTC
+    drive = Drive(
+        "rule_check", bundle=of_kind("metric: flow, below: 80, during: {hours: '11:00-11:08', time_zone: UTC}")
+    )
+    drive.take(flow((0, 70), (60, 70), (80, 70), (90, 70), (3600, 70)))
+    assert said(drive) == [("rule:pump.one", phase, at) for phase, at in (("open", 0), ("update", 60), ("clear", 80))]
+
+
+def test_silence_out_of_hours_is_no_silence():
+    for hours, silent in (("'11:00-12:00'", []), ("'12:00-13:00'", [("silence:pump.one", "open", 0)])):
+        bundle = of_kind(f"no_data: 5m, except: {{hours: {hours}}}", **{"rules__every-device": None})
+        drive = awake(flow((0, 100)), bundle=bundle)
+        ticks(drive, 6 * MINUTE)
+        assert said(drive) == silent
+
+
+def test_tags_are_looked_at_reading_by_reading():
+    drive = Drive("rule_check", bundle=of_kind("when: 'tag.line like \"A*\" and flow < 80'"))
+    pack = flow((0, 70), (1, 70), (2, 70), tags=[0, 1, -1])
+    pack.tagsets += [{"line": "B1"}, {"line": "A1"}]
+    drive.take(pack)
+    assert said(drive) == [("rule:pump.one", "open", 1)]
+    assert verdicts(drive) == {1: ["pump.one"]}
+
+
 # --- silence --------------------------------------------------------------------------------------------------------
 
 
