@@ -24,23 +24,44 @@ from watchkeeper.detection.surprise import count_in, scale_of, surprise
 VALUE_LIMIT = 1e17
 """A value further than this from its series' anchor is taken as this far, so that squares of spreads stay finite."""
 
-FAST, NEAR, WIDE, SLOW = (np.float32(rate) for rate in (1 / 3, 1 / 18, 1 / 172, 1 / 126))
-SPREAD, SHORT, VOL = (np.float32(rate) for rate in (1 / 1000, 1 / 13, 1 / 190))
+RATES = np.array([0.49, 1 / 11, 1 / 227], np.float32)[:, None]
+"""Of the fast, the near and the wide level …"""
+SLOW = np.float32(1 / 100)
+SPREADS = np.array([1 / 1102, 1 / 1477, 1 / 1477], np.float32)[:, None]
+"""… and of the usual sizes of the residual and of their distances from the slow level."""
+SHORT, VOL = np.float32(1 / 46), np.float32(1 / 362)
 DRIFT = np.float32(1 / 1024)
 QUICK = np.float32(1 / 16)
 GAUSS = np.float32(1.2533141)
-CLIP, GATE = 5.0, 25.0
+CLIP, GATE = np.float32(5.0), np.float32(30.7)
+SPIKE, LOUDEST = np.float32(2.07), np.float32(10.0)
+"""Scales beyond which a residual moves the near and the wide level, and is loud, no more than one just there."""
 YOUNG = 50
 """Readings of a series before it is flagged, and counts as known."""
 FEW, SETTLE, GUARD = 5, 20, YOUNG
-TINY = np.float32(1e-30)
+GRAIN, GRAIN_LEAST = np.float32(1e-9), 1e-30
+"""What a change of a value is at the least, as a share of it and as such."""
+NONE = np.float32(np.inf)
 Z_LIMIT = np.float32(1e9)
-WEIGHTS = np.array([0.83, 1.0, 2.3, 0.23, 0.77], np.float32)[:, None]
-TOLERANCE = np.float32(2.46)
+WEIGHTS = np.array([1.06, 2.0, 1.98, 0.298, 1.31], np.float32)[:, None]
+TOLERANCE = np.float32(1.88)
 """Nats of one distance that are not worth a mention: only what is above counts towards a score."""
-FADE = np.float32(0.12)
-STUCK_AFTER, STUCK_MOST, STUCK_WORTH = 10.0, 30.0, 2.0
-TAIL_SCALE = scale_of(float(EDGES[0]), BINS, 16384.0)
+TOGETHER = np.float32(3.0)
+"""The near and the wide shift see much of the same: their nats are joined by a norm of this power, not a sum."""
+FADE = np.float32(0.4)
+STUCK_AFTER, STUCK_MOST, STUCK_WORTH = np.float32(10.0), np.float32(30.0), np.float32(2.0)
+PRIOR = (62.6, 36.2, 35.6, 39.4, 39.4)
+BEYOND = (
+    (39.1, 20.5, 3.77, 0.684, 0.014, 0.000287, 5.89e-06),
+    (22.8, 12.1, 2.58, 1.39, 1.13, 0.0419, 0.0137),
+    (22.4, 12.0, 2.56, 1.38, 1.13, 0.0413, 0.0135),
+    (24.8, 13.2, 1.73, 0.427, 0.14, 0.0459, 0.015),
+    (24.8, 13.2, 2.73, 1.43, 1.14, 1.05, 0.015),
+)
+"""Readings that are believed in before any, and how many of them beyond each bound, for each tail: one of them is far,
+so that nothing is rarer than one among all readings by much, as it must be for ranks.
+"""
+TAIL_SCALE = scale_of(float(EDGES[0]), PRIOR, BEYOND, 16384.0)
 
 
 class Observed(NamedTuple):
@@ -48,7 +69,7 @@ class Observed(NamedTuple):
 
     n: F32
     z: F32  # (tails, n)
-    nats: F32  # (tails + 1, n), above the tolerance and weighted; the last is for a stuck value
+    nats: F32  # (tails + 1, n), above the tolerance and weighted; near and wide as one; the last is for a stuck value
     smoothed: F32  # nats of the series, smoothed: the greatest sum that is left
     louder: F32
     rate: F32  # change since the last reading, in spreads
@@ -66,42 +87,45 @@ def observe(records: NDArray[np.void], x: F64, clock: DayClock, relearn: int) ->
     (fields, n), which `keep` puts into the records: the joint distance (joint.py) learns from them too.
     """
     block = np.ascontiguousarray(records["fields"].T)
+    last, slow, levels = block[0], block[4], block[1:4]
+    n, spread, spreads, vol_spread, vol, short = block[10], block[11], block[11:14], block[14], block[15], block[16]
+    step, changes, repeats, longest, repeating, smoothed, wild, gain = block[17:25]
     anchor = records["anchor"].copy()
-    last, fast, near, wide, slow = block[:5]
-    n, spread, step, changes, repeats, longest, short, vol, vol_spread = block[10:19]
-    near_spread, wide_spread, smoothed, wild, gain = block[19:24]
-    middle, repeating = block[28], block[30]
     first = n == 0
-    if first.any():
-        anchor = np.where(first, x, anchor)
-    value = np.minimum(np.maximum(x - anchor, -VALUE_LIMIT), VALUE_LIMIT).astype(np.float32)
-    season = seasonal(records, gain, middle, clock) if (gain > 0).any() else np.zeros_like(value)
+    if np.count_nonzero(first):
+        anchor[first] = x[first]
+    value = between(x - anchor, -VALUE_LIMIT, VALUE_LIMIT).astype(np.float32)
+    season = seasonal(records, gain, block[25], clock) if np.count_nonzero(gain) else np.zeros_like(value)
     y = value - season
     young = np.float32(1.0) / (n + np.float32(1.0))
     settled, guarded = n > SETTLE, n > GUARD
 
     move = np.abs(value - last)
     moved = move > 0
-    step[moved] = np.where(step[moved] > 0, np.minimum(step[moved], move[moved]), move[moved])
-    grain = np.minimum(np.abs(anchor), VALUE_LIMIT).astype(np.float32) * (np.float32(0.01) / (1 + changes) + 1e-9)
-    scale = np.maximum(np.maximum(GAUSS * spread, np.float32(0.5) * step), np.maximum(grain, TINY))
-    residual = y - fast
-    size = np.abs(residual)
-    limit = np.where(settled, np.float32(CLIP) * scale, np.float32(np.inf))
-    z = np.empty((TAILS, x.size), np.float32)
-    np.divide(size, scale, out=z[0])
+    smaller = moved & ((move < step) | (step == 0))
+    if np.count_nonzero(smaller):
+        step[smaller] = move[smaller]
+    grain = (np.float32(0.01) / (np.float32(1.0) + changes) + GRAIN) * np.minimum(np.abs(anchor), VALUE_LIMIT)
+    scale = np.maximum(np.maximum(GAUSS * spread, np.float32(0.5) * step), np.maximum(grain, GRAIN_LEAST))
+    scale = scale.astype(np.float32)
+    residual = y - levels[0]
+    away = np.empty((3, x.size), np.float32)
+    size = np.abs(residual, out=away[0])
+    most = np.where(guarded, SPIKE, NONE) * scale
+    target = np.empty((3, x.size), np.float32)
+    target[0] = y
+    target[1:] = levels[0] + between(residual, -most, most)
     expected = slow + season
 
-    fast += np.maximum(young, FAST) * residual
-    near += np.maximum(young, NEAR) * (y - near)
-    wide += np.maximum(young, WIDE) * (y - wide)
-    near_gap, wide_gap = np.abs(near - slow), np.abs(wide - slow)
-    floor = np.float32(0.1) * scale
-    near_scale = np.maximum(GAUSS * near_spread, floor)
-    wide_scale = np.maximum(GAUSS * wide_spread, floor)
-    np.divide(near_gap, near_scale, out=z[1])
-    np.divide(wide_gap, wide_scale, out=z[2])
-    short += np.maximum(young, SHORT) * (np.minimum(size, np.float32(8.0) * scale) - short)
+    target -= levels
+    target *= np.maximum(young, RATES)
+    levels += target
+    np.abs(levels[1:] - slow, out=away[1:])
+    scales = np.maximum(GAUSS * spreads, np.float32(0.1) * scale)
+    scales[0] = scale
+    z = np.empty((TAILS, x.size), np.float32)
+    np.divide(away, scales, out=z[:3])
+    short += np.maximum(young, SHORT) * (np.minimum(size, LOUDEST * scale) - short)
     louder = np.log(GAUSS * short / scale + np.float32(0.05)) - vol
     vol_scale = np.maximum(GAUSS * vol_spread, np.float32(0.1))
     np.divide(louder, vol_scale, out=z[3])
@@ -109,60 +133,67 @@ def observe(records: NDArray[np.void], x: F64, clock: DayClock, relearn: int) ->
     np.minimum(np.maximum(z, 0.0, out=z), Z_LIMIT, out=z)
 
     ended = moved & (repeats > longest)
-    longest[ended] = repeats[ended]
-    repeats += 1.0
+    if np.count_nonzero(ended):
+        longest[ended] = repeats[ended]
+    repeats += np.float32(1.0)
     repeats *= ~moved
-    stuck = guarded & (repeats > 3.0 * longest + STUCK_AFTER)
-    counts = np.ascontiguousarray(records["tails"].T, np.float32).reshape(TAILS, BINS, -1)
+    stuck = guarded & (repeats > np.float32(3.0) * longest + STUCK_AFTER)
+    counts = records["tails"].T.astype(np.float32).reshape(TAILS, BINS, -1)
     total_counted = records["counted"].astype(np.float32)
     nats = np.zeros((TAILS + 1, x.size), np.float32)
     np.maximum(surprise(TAIL_SCALE, counts, total_counted, z) - TOLERANCE, 0.0, out=nats[:TAILS])
     nats[:TAILS] *= WEIGHTS
-    if stuck.any():
+    shifts = nats[1:3]
+    if np.count_nonzero(shifts):
+        shifts[0] = (shifts**TOGETHER).sum(axis=0) ** (np.float32(1.0) / TOGETHER)
+        shifts[1] = 0.0
+    if np.count_nonzero(stuck):
         chance = -np.log(between((repeating * n + 1.0) / (n + 2.0), 1e-6, 1.0))
         nats[TAILS] = stuck * np.minimum(STUCK_WORTH * np.maximum(repeats * chance - 20.0, 0.0), STUCK_MOST)
     nats *= np.minimum(n * np.float32(1.0 / YOUNG), 1.0)  # a series hardly known is hardly believed
     total = nats.sum(axis=0)
     np.maximum(total, smoothed + FADE * (total - smoothed), out=smoothed)
 
-    flagged = (z[:3].max(axis=0) > GATE) & guarded
-    wild += 1.0
+    flagged = guarded & (z[:3].max(axis=0) > GATE)
+    wild += np.float32(1.0)
     wild *= flagged
     lasting = wild > relearn
     open_to = ~flagged | lasting
-    quick = np.where(lasting, QUICK, young)
     count_in(TAIL_SCALE, counts, total_counted, z, ((wild <= 1.0) | lasting) & (n >= FEW))
     records["tails"] = counts.reshape(TAILS * BINS, -1).T
     records["counted"] = total_counted
+    quick = np.where(lasting, QUICK, young) if np.count_nonzero(lasting) else young
     slow += open_to * np.maximum(quick, SLOW) * (y - slow)
-    spread += open_to * np.maximum(quick, SPREAD) * (np.minimum(size, limit) - spread)
-    usual = open_to * np.maximum(young, SPREAD)
-    bound = np.where(guarded, np.float32(CLIP), np.float32(np.inf))
-    near_spread += usual * (np.minimum(near_gap, bound * near_scale) - near_spread)
-    wide_spread += usual * (np.minimum(wide_gap, bound * wide_scale) - wide_spread)
+    rates = np.maximum(young, SPREADS)
+    if quick is not young:
+        np.maximum(rates[0], quick, out=rates[0])
+    rates *= open_to
+    np.minimum(away, np.where(settled, CLIP, NONE) * scales, out=away)
+    away -= spreads
+    away *= rates
+    spreads += away
     often = open_to * np.maximum(young, VOL)
     vol += often * between(louder, -3.0 * vol_scale, 3.0 * vol_scale)
     vol_spread += often * (np.minimum(np.abs(louder), 4.0 * vol_scale) - vol_spread)
 
+    if np.count_nonzero(stuck):
+        worn = repeats > 10.0 * relearn
+        longest[worn] = repeats[worn]
     repeating += ~stuck * np.maximum(young, DRIFT) * (~moved - repeating)
-    worn = repeats > 10.0 * relearn
-    longest[worn] = repeats[worn]
     changes += moved
     last[:] = value
     before = n.copy()
-    n += 1.0
+    n += np.float32(1.0)
     accumulate(records, block, value, clock.hour, open_to)
     records["anchor"] = anchor
-    band = 3.0 * scale + 2.0 * near_scale
-    rate = move / scale
-    seen = Observed(before, z, nats, smoothed.copy(), louder, rate, anchor, value, expected, band, flagged)
+    band = 3.0 * scale + 2.0 * scales[1]
+    seen = Observed(before, z, nats, smoothed.copy(), louder, move / scale, anchor, value, expected, band, flagged)
     return seen, block
 
 
 def keep(records: NDArray[np.void], block: F32, x: F64, flagged: Bools) -> None:
     """Put the fields' new values into the records; where nothing was flagged, their anchor moves to the value."""
-    moving = np.flatnonzero(~flagged)
-    block[:OFFSETS, moving] -= block[INDEX["last"], moving]
-    anchor = records["anchor"]
-    anchor[moving] = x[moving]
+    shift = ~flagged * block[INDEX["last"]]
+    block[:OFFSETS] -= shift
+    records["anchor"] = np.where(flagged, records["anchor"], x)
     records["fields"] = block.T

@@ -5,8 +5,9 @@ from numpy.typing import NDArray
 
 PLACES = 8
 """Metrics of a device that its joint distance is over: the first it sent."""
-PAIRS = PLACES * (PLACES + 1) // 2
 NEVER = -(2**63)
+USUAL_OFTEN, USUAL_EXCESS = 0.7, 1.84
+"""What is believed of a device's blocks of readings before any: see episode.py."""
 DEVICE = np.dtype(
     [
         ("last_ts", "<i8"),
@@ -20,8 +21,10 @@ DEVICE = np.dtype(
         ("forest", "<f4"),  # smoothed surprise of the forest
         ("is_open", "<f4"),
         ("raised", "<f4"),  # share that the bar is raised by since episodes opened; fades
-        ("usual_peak", "<f4"),  # mean of the greatest surprises of blocks of readings
+        ("often", "<f4"),  # share of blocks of readings whose greatest surprise was beyond what is usual
+        ("excess", "<f4"),  # by how much, in the mean, nats
         ("blocks", "<f4"),
+        ("beyond", "<f4"),  # blocks of them that were beyond
         ("block_peak", "<f4"),  # greatest surprise of the block at hand
         ("block_n", "<f4"),
         ("since_edge", "<f4"),
@@ -31,7 +34,7 @@ DEVICE = np.dtype(
         ("joint_wild", "<f4"),
         ("joint_counted", "<f4"),
         ("joint_counts", "<f4", (8,)),
-        ("joint", "<f4", (PAIRS,)),  # upper triangle of the covariance of scaled deviations
+        ("joint", "<f4", (PLACES * PLACES,)),  # covariance of scaled deviations
     ]
 )
 
@@ -40,4 +43,5 @@ def fresh_devices(count: int) -> NDArray[np.void]:
     """Records of devices never seen."""
     made: NDArray[np.void] = np.zeros(count, DEVICE)
     made["last_ts"] = NEVER
+    made["often"], made["excess"] = USUAL_OFTEN, USUAL_EXCESS
     return made

@@ -6,14 +6,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.detection.config import DetectorConfig
-from watchkeeper.detection.series import F32, I64, Bools
+from watchkeeper.detection.devices import USUAL_OFTEN
+from watchkeeper.detection.series import F32, I64, Bools, between
 
 Phase = Literal["open", "update", "clear"]
 PHASES: tuple[Phase | None, ...] = (None, "open", "update", "clear")
-CAUTION = np.float32(30.0)
+CAUTION = np.float32(48.0)
 """Readings at which half of a surprise is believed."""
-BLOCKS = np.float32(32.0)
-"""Blocks of readings that the usual greatest surprise is remembered over."""
+BLOCK = 32
+"""Readings of a block: its greatest surprise is what the bar is learnt from."""
+STANDING = 4
+"""Blocks after which one ends also if the clock stands still."""
+BELIEF, MEMORY = np.float32(28.0), np.float32(133.0)
+"""Blocks that the prior of the bar is worth, and blocks that are remembered."""
+CLIP = np.float32(1.2)
+"""An excess counts for no more than this many times the mean excess …"""
+UNCLIPPED = np.float32(1.0 / (1.0 - np.exp(-1.2)))
+"""… which for exponential excesses makes their mean smaller by this factor."""
+USUAL_MS, FREQUENT_MS = 300_000.0, 1_000.0
+"""A device that is heard twice as often has twice the chances of a false alarm in a week; between these intervals."""
+BLOCKS_A_WEEK = 7 * 86_400_000 / (BLOCK * USUAL_MS)
+OLD, AGEING = np.float32(4000.0), np.float32(0.11)
+"""Ranks among more readings reach further: what the logarithm of a device's readings, relative to OLD, counts."""
 GAP, FORGET = 10.0, 1e-3
 """A pause longer than GAP usual intervals is a gap; each interval missed takes this share of what is known."""
 
@@ -29,16 +43,34 @@ def in_order(devices: NDArray[np.void], ts: I64, config: DetectorConfig) -> Bool
     return ordered
 
 
-def believed(devices: NDArray[np.void], nats: F32) -> F32:
-    """Surprises as far as the device's history bears them out."""
-    readings = devices["readings"]
-    return np.asarray(nats * (readings / (readings + CAUTION)), np.float32)
+def believed(nats: F32, n: F32) -> F32:
+    """Surprises as far as the n readings they are ranked among bear them out."""
+    return np.asarray(nats * (n / (n + CAUTION)), np.float32)
 
 
-def bar_of(devices: NDArray[np.void], config: DetectorConfig) -> F32:
-    """Nats at which an episode of each device opens now."""
-    raised = np.float32(config.open_surprise) * (1.0 + devices["raised"])
-    return np.asarray(np.maximum(raised, np.float32(config.usual_worth) * devices["usual_peak"]), np.float32)
+def bar_of(devices: NDArray[np.void], n: F32, config: DetectorConfig) -> F32:
+    """Nats that a device's metrics exceed about as often as the target says, by what its blocks have shown.
+
+    Peaks over a threshold: blocks beyond `usual_surprise` exceed it by exponentially distributed amounts (Pickands,
+    Statistical inference using extreme order statistics, 1975), so that a rarer bar is a logarithm further away.
+
+    n  float32 (r): the readings that each surprise is ranked among
+    """
+    chances = devices["often"] * (np.float32(BLOCKS_A_WEEK / config.target_a_week) * _frequent(devices))
+    further = np.log(np.maximum(chances, 1.0)) + AGEING * np.log((n + 100.0) / OLD)
+    bar = np.float32(config.usual_surprise) + devices["excess"] * further
+    return np.asarray(np.maximum(bar, config.least_surprise), np.float32)
+
+
+def joint_bar_of(devices: NDArray[np.void], config: DetectorConfig) -> F32:
+    """Nats that all metrics of a device together exceed about as often."""
+    further = np.float32(config.joint_frequency) * np.log(_frequent(devices))
+    return np.asarray(further + np.float32(config.joint_surprise), np.float32)
+
+
+def _frequent(devices: NDArray[np.void]) -> F32:
+    """How many times as often as every five minutes a device is heard, at most once a second."""
+    return np.asarray(USUAL_MS / between(devices["interval"], FREQUENT_MS, USUAL_MS), np.float32)
 
 
 def advance(
@@ -53,7 +85,7 @@ def advance(
     raised -= warm * raised * np.float32(1.0 / config.raised_readings)
     edge = np.zeros(ts.size, np.int64)
     opening = warm & ~was_open & (surprise >= bar)
-    if opening.any():
+    if np.count_nonzero(opening):
         edge[opening] = 1
         for name in ("opened_ts", "edge_ts", "quiet_ts"):
             devices[name][opening] = ts[opening]
@@ -61,7 +93,7 @@ def advance(
         quiet[opening] = devices["peak"][opening] = 0.0
         raised[opening] += np.float32(config.raised_by)
     going = measured & was_open
-    if going.any():
+    if np.count_nonzero(going):
         since_edge += going
         calm = going & (surprise < np.float32(config.clear_share) * bar)
         quiet_ts, edge_ts = devices["quiet_ts"], devices["edge_ts"]
@@ -76,21 +108,32 @@ def advance(
         devices["is_open"][clearing] = 0.0
     peak = devices["peak"]
     np.maximum(peak, surprise, out=peak, where=measured)
-    _note(devices, surprise, measured, config)
     return edge
 
 
-def _note(devices: NDArray[np.void], surprise: F32, measured: Bools, config: DetectorConfig) -> None:
-    """Learn the usual greatest surprise of a block of readings."""
-    greatest, count = devices["block_peak"], devices["block_n"]
-    np.maximum(greatest, np.minimum(surprise, config.usual_most * config.open_surprise), out=greatest, where=measured)
-    count += measured
-    full = np.flatnonzero(count >= config.block_readings)
-    if full.size:
-        usual, blocks = devices["usual_peak"], devices["blocks"]
-        blocks[full] = np.minimum(blocks[full] + 1.0, BLOCKS)
-        usual[full] += (greatest[full] - usual[full]) / blocks[full]
-        greatest[full] = count[full] = 0.0
+def note(devices: NDArray[np.void], nats: F32, warm: Bools) -> None:
+    """Take a surprise of each device where warm (r) into its block of readings."""
+    np.maximum(devices["block_peak"], nats, out=devices["block_peak"], where=warm)
+    devices["block_n"] += warm
+
+
+def end_blocks(devices: NDArray[np.void], moved: Bools, config: DetectorConfig) -> None:
+    """Learn from full blocks how far surprises go, and how often; not between readings of one instant (moved: r)."""
+    ending = (devices["block_n"] >= BLOCK) & (moved | (devices["block_n"] >= STANDING * BLOCK))
+    if not np.count_nonzero(ending):
+        return
+    done = devices[ending]
+    over = done["block_peak"] - np.float32(config.usual_surprise)
+    beyond = over > 0
+    done["often"] += np.maximum(1.0 / (done["blocks"] + BELIEF), 1.0 / MEMORY) * (beyond - done["often"])
+    excess = np.minimum(over, CLIP * done["excess"]) * UNCLIPPED
+    share = np.float32(USUAL_OFTEN)
+    rate = np.maximum(1.0 / (done["beyond"] + share * BELIEF), 1.0 / (share * MEMORY))
+    done["excess"] += beyond * rate * (excess - done["excess"])
+    done["blocks"] = np.minimum(done["blocks"] + 1.0, MEMORY)
+    done["beyond"] = np.minimum(done["beyond"] + beyond, MEMORY)
+    done["block_peak"] = done["block_n"] = 0.0
+    devices[ending] = done
 
 
 def confidence(devices: NDArray[np.void], config: DetectorConfig) -> F32:
@@ -107,8 +150,8 @@ def _pass_time(devices: NDArray[np.void], ts: I64, ordered: Bools) -> None:
     told = interval > 0
     longest = GAP * interval
     gap = told & (passed > longest)
-    if gap.any():
+    if np.count_nonzero(gap):
         missed = np.minimum(passed[gap] / np.maximum(interval[gap], 1.0), 1e5)
         known[gap] *= np.exp(-FORGET * missed)
     usual = np.where(told, np.minimum(passed, longest), passed)
-    interval += (usual - interval) * np.where(told, np.float32(0.05), np.float32(1.0))
+    interval += (passed > 0) * (usual - interval) * np.where(told, np.float32(0.05), np.float32(1.0))

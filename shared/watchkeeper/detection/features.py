@@ -18,16 +18,15 @@ FEATURE_NAMES = (
 LIMIT = 1e6
 
 
-def features(seen: Observed, row: I64, rows: int) -> F64:
+def features(seen: Observed, row: I64, starts: I64, rows: int) -> F64:
     """Features float64 (rows, 8) of readings, from the distances of their series.
 
-    row  int64 (n), ascending: the reading each entry belongs to
+    row  int64 (n), ascending: the reading each entry belongs to; starts: the first entry of each that has one
     Entries of series still young count as 0, as does a reading without any entry.
     """
     out = np.zeros((rows, len(FEATURE_NAMES)))
     if not row.size:
         return out
-    starts = np.flatnonzero(np.r_[True, row[1:] != row[:-1]])
     which = row[starts]
     measured = np.bincount(row, minlength=rows)[which]
     warm = seen.n >= YOUNG

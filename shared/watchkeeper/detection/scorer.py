@@ -15,18 +15,27 @@ from numpy.typing import NDArray
 
 from watchkeeper.detection.baseline import YOUNG, Observed, keep, observe
 from watchkeeper.detection.config import DEFAULT, DetectorConfig
-from watchkeeper.detection.episode import PHASES, Phase, advance, bar_of, believed, confidence, in_order
+from watchkeeper.detection.episode import (
+    PHASES,
+    Phase,
+    advance,
+    bar_of,
+    believed,
+    confidence,
+    end_blocks,
+    in_order,
+    joint_bar_of,
+    note,
+)
 from watchkeeper.detection.features import FEATURE_NAMES, features
 from watchkeeper.detection.joint import join
 from watchkeeper.detection.model import Model
 from watchkeeper.detection.season import DayClock
-from watchkeeper.detection.series import F32, F64, I64, Bools, between
+from watchkeeper.detection.series import F32, F64, I64, Bools
 from watchkeeper.detection.state import DetectorState
 
 SEVERAL = np.float32(3.0)
 """Nats that the most surprising of m metrics gives up per log m: about one for chance, two for caution."""
-USUAL_MS, FREQUENT_MS = 300_000.0, 1_000.0
-"""A device heard twice as often has twice the chances of a false alarm in a week: that costs another log 2 nats."""
 FOREST_WORTH, FOREST_TOLERANCE, FOREST_RATE = 0.5, 3.2, 0.35
 
 
@@ -84,6 +93,7 @@ class _Round(NamedTuple):
     readings: I64  # (r), into the batch
     rows: I64  # (r), of the devices
     local: I64  # (pairs), into readings
+    starts: I64  # first pair of each reading that has one
     column: I64  # (pairs), into the caller's metrics
     slots: I64  # (pairs)
     x: F64  # (pairs)
@@ -135,7 +145,7 @@ def measured_features(
             keep(records, block, each.x, seen.flagged)
             state.series[each.slots] = records
             if ordered.all():
-                found[each.readings] = features(seen, each.local, each.readings.size)
+                found[each.readings] = features(seen, each.local, each.starts, each.readings.size)
                 warm[each.readings] = (seen.n >= YOUNG).any()
     return found, warm
 
@@ -152,6 +162,7 @@ def _take(
     """Measure, learn and judge one round; fills its readings' places in `out`."""
     r = each.readings.size
     devices = state.devices[each.rows]
+    moved = ts != devices["last_ts"]
     ordered = in_order(devices, ts, config)
     clocks = None if ordered.all() else devices.copy()
     seen, block, records = _measure(state, each, ts, config)
@@ -160,20 +171,25 @@ def _take(
 
     count = np.bincount(each.local, minlength=r)
     present = count > 0
-    single = np.zeros(r, np.float32)
+    single, n = np.zeros(r, np.float32), np.zeros(r, np.float32)
     if each.local.size:
-        starts = np.flatnonzero(np.r_[True, each.local[1:] != each.local[:-1]])
-        single[present] = np.maximum.reduceat(seen.smoothed, starts)
-    chances = SEVERAL * np.log(np.maximum(count, 1)).astype(np.float32)
-    interval = between(devices["interval"], FREQUENT_MS, USUAL_MS)
-    single = np.maximum(single - chances - np.log(np.float32(USUAL_MS) / interval), 0.0)
-    together = joined.nats > single
-    nats = np.where(together, joined.nats, single)
+        single[present] = np.maximum.reduceat(seen.smoothed, each.starts)
+        n[present] = np.maximum.reduceat(seen.n, each.starts)
+    single -= SEVERAL * np.log(np.maximum(count, 1)).astype(np.float32)
+    np.maximum(single, 0.0, out=single)
     if model is not None:
-        nats = nats + _forest(model, devices, seen, each)
-    surprise = believed(devices, nats)
-    bar = bar_of(devices, config)
-    edge = advance(devices, ts, surprise, bar, present & ordered, config)
+        single += _forest(model, devices, seen, each)
+    single = believed(single, n)
+    end_blocks(devices, moved, config)
+    alone = single / bar_of(devices, n, config)
+    jointly = believed(joined.nats, n) / joint_bar_of(devices, config)
+    together = jointly > alone
+    unit = np.float32(config.open_surprise)
+    surprise = unit * np.where(together, jointly, alone)
+    bar = unit * (np.float32(1.0) + devices["raised"])
+    measured = present & ordered
+    edge = advance(devices, ts, surprise, bar, measured, config)
+    note(devices, single, measured & (devices["readings"] > config.warm_readings))
 
     if clocks is None:
         state.devices[each.rows], state.series[each.slots] = devices, records
@@ -183,7 +199,7 @@ def _take(
         state.series[each.slots[learnt]] = records[learnt]
         edge = edge * ordered
         devices = np.where(ordered, devices, clocks)
-    out.score[each.readings] = surprise / (surprise + bar)
+    out.score[each.readings] = surprise / (surprise + unit)
     out.warming[each.readings] = devices["readings"] <= config.warm_readings
     out.anomalous[each.readings] = devices["is_open"] > 0
     edges = np.flatnonzero(edge)
@@ -213,7 +229,7 @@ def _forest(model: Model, devices: NDArray[np.void], seen: Observed, each: _Roun
     warm = np.bincount(each.local, weights=seen.n >= YOUNG, minlength=each.readings.size) > 0
     strange = np.zeros(each.readings.size, np.float32)
     if warm.any():
-        matrix = features(seen, each.local, each.readings.size)[warm]
+        matrix = features(seen, each.local, each.starts, each.readings.size)[warm]
         strange[warm] = np.maximum(model.surprise(matrix) - FOREST_TOLERANCE, 0.0)
     memory = devices["forest"]
     memory += np.float32(FOREST_RATE) * (strange - memory) * warm
@@ -244,30 +260,35 @@ def _plan(
     own = state.device_rows(devices)[np.asarray(device, np.int64)] if n else np.zeros(0, np.int64)
     finite = np.isfinite(ordered)
     slots = state.find(own, names, config.most_metrics)
-    while ((slots == -1) & finite).any():
-        for row, column in np.argwhere((slots == -1) & finite).tolist():
+    while np.count_nonzero(finite & (slots == -1)):
+        for row, column in np.argwhere(finite & (slots == -1)).tolist():
             state.add(int(own[row]), names[column], config.most_metrics)
         slots = state.find(own, names, config.most_metrics)
     scored = finite & (slots >= 0)
-    unscored = int(finite.sum() - scored.sum())
-    turn = _turns(own)
-    rounds = []
+    unscored = int(np.count_nonzero(finite) - np.count_nonzero(scored))
     column_of = np.array(by_name, np.int64)
-    for number in range(int(turn.max(initial=-1)) + 1):
-        readings = np.flatnonzero(turn == number)
-        local, at = np.nonzero(scored[readings])
+    rounds = []
+    for readings in _turns(own):
+        whole = scored[readings]
+        local, at = whole.nonzero()
+        held = whole.sum(axis=1)
+        starts = (np.cumsum(held) - held)[held > 0]
         rows = readings[local]
-        rounds.append(_Round(readings, own[readings], local, column_of[at], slots[rows, at], ordered[rows, at]))
+        part = (local, starts, column_of[at], slots[rows, at], ordered[rows, at])
+        rounds.append(_Round(readings, own[readings], *part))
     return _Plan(rounds, unscored)
 
 
-def _turns(device: I64) -> I64:
-    """How many readings of the same device come before each: (n)."""
+def _turns(device: I64) -> list[I64]:
+    """The readings by how many of the same device come before them: each group holds a device once at most."""
+    if device.size <= 1:
+        return [np.arange(1)] if device.size else []
     order = np.argsort(device, kind="stable")
-    starts = np.r_[0, np.cumsum(np.bincount(device))]
+    each = np.bincount(device)
     turn = np.empty(device.size, np.int64)
-    turn[order] = np.arange(device.size) - starts[device[order]]
-    return turn
+    turn[order] = np.arange(device.size) - (np.cumsum(each) - each)[device[order]]
+    by_turn = np.argsort(turn, kind="stable")
+    return np.split(by_turn, np.cumsum(np.bincount(turn))[:-1])
 
 
 def _no_views(n: int, metrics: Sequence[str], wanted: bool) -> Views | None:  # noqa: FBT001 - as `score` was asked

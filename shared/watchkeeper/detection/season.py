@@ -47,8 +47,9 @@ def accumulate(records: NDArray[np.void], block: F32, x: F32, hour: I64, learn: 
 
     records (n) of the series, block float32 (fields, n) their fields, x float32 (n) offsets from their anchors
     """
-    turned = np.flatnonzero(records["hour"] != hour)
-    if turned.size:
+    other = records["hour"] != hour
+    if np.count_nonzero(other):
+        turned = np.flatnonzero(other)
         _finish_hour(records, block, turned)
         records["hour"][turned] = hour[turned]
         block[INDEX["hour_n"], turned] = 0.0

@@ -17,10 +17,10 @@ Bools = NDArray[np.bool_]
 FIELDS = (
     # Offsets from the anchor; they move when the anchor does.
     "last",  # the previous value
-    "fast",  # level over about 2 readings, deseasonalised as all levels but the last
-    "near",  # level over about 25 readings
-    "wide",  # level over about 100 readings
-    "slow",  # level over about 1,000 readings, not learnt from what is flagged
+    "fast",  # level over about 3 readings, deseasonalised as all levels but the last
+    "near",  # level over tens of readings, of values whose spikes are clipped
+    "wide",  # level over hundreds of readings, of the same
+    "slow",  # the level that is usual, not learnt from what is flagged
     "smooth",  # level over about 10 readings, with the season: for the joint distance
     "centre",  # usual place of `smooth`
     "hour_mean",  # mean of the hour of day now being averaged
@@ -29,25 +29,25 @@ FIELDS = (
     # Counts, spreads and shares.
     "n",  # readings learnt from
     "spread",  # mean absolute residual, outliers clipped
+    "near_spread",  # usual size of near - slow
+    "wide_spread",  # usual size of wide - slow
+    "vol_spread",  # usual size of the deviation of the log ratio from `vol`
+    "vol",  # usual log ratio of short to long spread
+    "short",  # mean absolute residual over about 10 readings
     "step",  # smallest change ever seen: the resolution of the sensor
     "changes",  # changes of value seen
     "repeats",  # exact repeats of the previous value, consecutive
     "longest",  # longest run of exact repeats that ended
-    "short",  # mean absolute residual over about 30 readings
-    "vol",  # usual log ratio of short to long spread
-    "vol_spread",
-    "near_spread",  # usual size of near - slow
-    "wide_spread",  # usual size of wide - slow
+    "repeating",  # share of readings that repeat the previous one
     "smoothed",  # smoothed surprise, nats
     "wild",  # consecutive flagged readings
     "gain",  # 0..1: how far the daily profile is believed
+    "middle",  # mean of the profile
     "hours",  # hours averaged into the profile
     "hour_n",  # readings of the hour now being averaged
     "plain_error",  # error of "as the last hour", to judge the profile by
     "season_error",  # error of "as the last hour, plus what the profile says"
-    "middle",  # mean of the profile
     "variance",  # of single readings around `centre`
-    "repeating",  # share of readings that repeat the previous one
 )
 INDEX = {name: row for row, name in enumerate(FIELDS)}
 OFFSETS = 10  # of FIELDS, the first

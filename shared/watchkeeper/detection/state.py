@@ -91,11 +91,15 @@ class DetectorState:
             elif len(self._tables) > 64:
                 self._tables.clear()
             table = self._tables[metrics] = grown
-        for row in np.unique(rows[(table[rows] == -3).any(axis=1)]).tolist():
-            own = self.slots[row]
-            other = -2 if len(own) >= most else -1
-            table[row] = [own.get(metric, other) for metric in metrics]
-        return table[rows]
+        found = table[rows]
+        unread = found == -3
+        if np.count_nonzero(unread):
+            for row in np.unique(rows[unread.any(axis=1)]).tolist():
+                own = self.slots[row]
+                other = -2 if len(own) >= most else -1
+                table[row] = [own.get(metric, other) for metric in metrics]
+            found = table[rows]
+        return found
 
     def add(self, row: int, metric: str, most: int) -> int:
         """Make the series of a device's metric; -2: the device has as many as are scored."""
@@ -186,8 +190,8 @@ def _grown(old: NDArray[np.void], new: NDArray[np.void]) -> NDArray[np.void]:
 
 
 _COUNTS = (
-    "late", "readings", "known", "interval", "raised", "usual_peak", "blocks", "block_peak", "block_n", "since_edge",
-    "quiet", "peak", "joint_n", "joint_wild", "joint_counted", "joint_counts",
+    "late", "readings", "known", "interval", "raised", "often", "excess", "blocks", "beyond", "block_peak", "block_n",
+    "since_edge", "quiet", "peak", "joint_n", "joint_wild", "joint_counted", "joint_counts",
 )  # fmt: skip
 
 

@@ -1,58 +1,78 @@
 """From distances to surprises: -log of the share of a series' own readings at least as far, without labels.
 
 A conformal p-value (Vovk et al., Algorithmic Learning in a Random World, 2005, ch. 2) from counts at a few bounds that
-double: between two bounds, and beyond the last, log p runs straight in log distance, as it does for a power law.
+double, and from a prior that is worth some readings: between two bounds, and beyond the last, log p runs straight in
+log distance.
 """
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from watchkeeper.detection.series import F32, Bools, between
 
-PRIOR = np.float32(95.0)
-"""Readings' worth of belief in the prior: half beyond the first bound, a fifth of that beyond each next one."""
+TINY = np.float32(1e-9)
 
 
 class Scale(NamedTuple):
-    """Bounds (bins, 1) that double, the prior's counts beyond each, and the count at which all are halved."""
+    """Bounds (bins, 1) that double from `first`; what is believed before any reading; the count at which all halve.
+
+    weight  (tails, 1): the readings that the prior is worth; prior (tails, bins, 1): those of them beyond each bound
+    """
 
     first: float
     bounds: F32
+    weight: F32
     prior: F32
     full: float
 
 
-def scale_of(first: float, bins: int, full: float) -> Scale:
-    """Bounds at first, 2 first, 4 first and so on."""
-    steps = np.arange(bins, dtype=np.float32)
-    bounds = (np.float32(first) * np.float32(2.0) ** steps).astype(np.float32)
-    prior = (PRIOR * np.float32(0.5) * np.float32(0.2) ** steps).astype(np.float32)
-    return Scale(first, bounds[:, None], prior, full)
+def scale_of(first: float, weights: Sequence[float], beyond: Sequence[Sequence[float]], full: float) -> Scale:
+    """Bounds at first, 2 first, 4 first …; `beyond` (tails, bins): how many of `weights` (tails) readings are there."""
+    prior = np.asarray(beyond, np.float32)[:, :, None]
+    bounds = (first * 2.0 ** np.arange(prior.shape[1])).astype(np.float32)[:, None]
+    return Scale(first, bounds, np.asarray(weights, np.float32)[:, None], prior, full)
 
 
 def surprise(scale: Scale, counts: F32, total: F32, z: F32) -> F32:
     """Nats (tails, n) of distances z (tails, n), given counts (tails, bins, n) among total (n) readings."""
     tails, bins, width = counts.shape
-    all_of = np.log(total + PRIOR)
     share = z * np.float32(1.0 / scale.first)
-    at = np.log2(np.maximum(share, np.float32(1e-9)))
+    at = np.log2(np.maximum(share, TINY))
     below = between(at, 0.0, bins - 2).astype(np.int32)
-    place = below * width + (np.arange(tails, dtype=np.int32) * (bins * width))[:, None]
-    place += np.arange(width, dtype=np.int32)
-    flat = counts.reshape(-1)
-    low = all_of - np.log(flat.take(place) + scale.prior.take(below))
+    place = below * width
+    place += _corners(tails, bins, width)
+    known = np.log(counts + scale.prior).reshape(-1)
+    low = np.log(total + scale.weight)
+    step = known.take(place)
+    low -= step
     place += width
-    high = all_of - np.log(flat.take(place) + scale.prior.take(below + 1))
-    nats: F32 = low + (at - below) * (high - low)
-    return np.where(at < 0, np.minimum(share, 1.0) * low, nats)
+    step -= known.take(place)
+    inner = np.minimum(share, 1.0)
+    inner *= low
+    at -= below
+    step *= at
+    low += step
+    nats: F32 = np.where(share < 1.0, inner, low)
+    return nats
 
 
 def count_in(scale: Scale, counts: F32, total: F32, z: F32, counted: Bools) -> None:
     """Take distances z (tails, n) into counts (tails, bins, n) and total (n) where counted (n), in place."""
     counts += (z[:, None, :] >= scale.bounds) & counted
     total += counted
-    full = np.flatnonzero(total >= scale.full)
-    if full.size:
+    if np.count_nonzero(total >= scale.full):
+        full = np.flatnonzero(total >= scale.full)
         counts[:, :, full] = np.floor(counts[:, :, full] / 2)
         total[full] = np.floor(total[full] / 2)
+
+
+@lru_cache(maxsize=64)
+def _corners(tails: int, bins: int, width: int) -> NDArray[np.int32]:
+    """Where the counts of each tail and series begin in a flat (tails, bins, width)."""
+    corner = np.add.outer(np.arange(tails, dtype=np.int32) * np.int32(bins * width), np.arange(width, dtype=np.int32))
+    corner.setflags(write=False)
+    return np.asarray(corner, np.int32)

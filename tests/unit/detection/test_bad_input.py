@@ -19,8 +19,9 @@ from watchkeeper.errors import StateError
 
 EAGER = DetectorConfig(
     warm_readings=10,
-    open_surprise=1.5,
-    block_readings=7,
+    usual_surprise=0.5,
+    least_surprise=1.5,
+    joint_surprise=2.0,
     quiet_readings=3,
     quiet_ms=2000,
     relearn_readings=12,

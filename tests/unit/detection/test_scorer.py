@@ -30,18 +30,18 @@ def watch(values: np.ndarray, step_ms: int = 1000, state: DetectorState | None =
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "heavy-tailed", "seasonal", "drifting", "correlated"])
-def test_well_behaved_noise_opens_few_episodes_a_week(kind: str) -> None:
+def test_well_behaved_noise_opens_at_most_about_one_episode_in_20_000_readings(kind: str) -> None:
     n, devices = 10_000, 8
     x = np.concatenate([noise(kind, n, seed) for seed in range(devices)])[:, None]
     names = [str(i) for i in range(devices)]
     ts = np.tile(times(n, 300_000), devices)
     got = score(DetectorState.empty(), names, np.repeat(np.arange(devices), n), ts, ["m"], x)
-    weeks = devices * n * 300 / (7 * 86_400)
-    assert len(opened(got)) <= 3.0 * weeks
+    assert len(opened(got)) <= 5
 
 
-def test_eight_healthy_sensors_open_at_most_one_episode_in_three_hours() -> None:
-    assert sum(len(opened(watch(pump(3600, seed)))) for seed in range(3)) <= 1
+def test_an_hour_of_eight_healthy_sensors_is_quiet() -> None:
+    for seed in range(3):
+        assert not watch(pump(3600, seed)).edges
 
 
 def fault(name: str, x: np.ndarray) -> None:
@@ -74,8 +74,7 @@ def test_a_fault_is_found_and_named(name: str, metric: str, seed: int) -> None:
     fault(name, x)
     got = watch(x)
     edges = [edge for edge in got.edges if edge.phase == "open"]
-    edges = [edge for edge in edges if edge.row >= AT]
-    assert edges[0].row < AT + 200
+    assert [AT <= edge.row < AT + 200 for edge in edges] == [True]
     assert not metric or edges[0].metric == metric
     assert got.anomalous[edges[0].row]
 
