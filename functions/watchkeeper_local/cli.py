@@ -138,6 +138,12 @@ def _models(parsed: argparse.Namespace) -> int:
     return manage_models(settings_of(parsed), parsed.action, parsed.version)
 
 
+def _backtest(parsed: argparse.Namespace) -> int:
+    from watchkeeper_local.backtest import backtest
+
+    return backtest(parsed.paths, parsed.out, plots=parsed.plots)
+
+
 def _devices(parsed: argparse.Namespace) -> int:
     from watchkeeper_local.devices import show_devices
 
@@ -238,10 +244,21 @@ def _parser() -> argparse.ArgumentParser:
     add_settings(models)
     models.set_defaults(run=_models)
 
+    _add_backtest(commands).set_defaults(run=_backtest)
     add_reprocess(commands, add_settings).set_defaults(run=_reprocess)
     add_rules(commands, add_settings, settings_of)
     add_bundle(commands, add_settings, settings_of)
     return parser
+
+
+def _add_backtest(commands: argparse._SubParsersAction[Parser]) -> Parser:
+    tried = commands.add_parser("backtest", help="what the detector would have said about CSV files")
+    tried.add_argument(
+        "paths", nargs="+", metavar="PATH", help="a CSV file with a time and metrics, or a folder of them"
+    )
+    tried.add_argument("--out", required=True, metavar="DIR", help="where the verdicts are written, a file for each")
+    tried.add_argument("--plots", action="store_true", help="also a picture (PNG) of each")
+    return tried
 
 
 def _add_asking(parser: argparse.ArgumentParser) -> None:

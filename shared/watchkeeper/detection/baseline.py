@@ -1,15 +1,15 @@
 """What is normal for each series, learnt one reading at a time in O(1), over many series at once.
 
 Levels are exponentially weighted means over counts of readings, so that nothing depends on the time step; only the
-daily profile (season.py) knows the clock. Each of three distances is measured in units of its own usual size, which
-keeps correlated and drifting series quiet:
+daily profile (season.py) knows the clock. Five distances, each in units of its own usual size:
 
-    residual    |value - fast level|                / robust spread of residuals
-    shift       |fast level - slow level - usual|   / robust spread of that difference
-    volatility  |log(short spread / long) - usual|  / robust spread of that ratio
+    residual      |value - fast level| / spread of residuals
+    near, wide    |near or wide level - slow level| / its usual size
+    louder        how far the log ratio of short to usual spread is above its own mean, in its spreads
+    quieter       how far it is below
 
 Spreads are mean absolute deviations times 1.2533 (= sqrt(pi/2), the standard deviation of a Gaussian), of values
-clipped at four spreads, as in Huber's M-estimator of scale (Robust Statistics, 1981, ch. 5).
+clipped, as in Huber's M-estimator of scale (Robust Statistics, 1981, ch. 5).
 """
 
 from typing import NamedTuple
@@ -18,160 +18,182 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.detection.season import DayClock, accumulate, seasonal
-from watchkeeper.detection.series import EDGES, F64, I64, TAILS, Bools, SeriesTable
+from watchkeeper.detection.series import BINS, EDGES, F32, F64, INDEX, OFFSETS, TAILS, Bools, between
+from watchkeeper.detection.surprise import count_in, scale_of, surprise
 
-VALUE_LIMIT = 1e290
-"""Greater values are taken as this one, so that differences and ratios stay finite."""
+VALUE_LIMIT = 1e17
+"""A value further than this from its series' anchor is taken as this far, so that squares of spreads stay finite."""
 
-FAST, SLOW, SHORT, SPREAD, DRIFT, USUAL = 1 / 8, 1 / 256, 1 / 16, 1 / 256, 1 / 1024, 1 / 512
-RELEARN = 1 / 16
-CLIP, GATE = 4.0, 6.0
-SETTLE = 20
-GAUSS = 1.2533141373155003
-TINY = 1e-290
-Z_LIMIT = 1e9
-TAIL_FULL = 8192
-_DOUBLINGS = 2.0 ** np.arange(65)
-
-OBSERVED = (
-    "n",  # readings learnt before this one
-    "z_residual",
-    "z_shift",
-    "z_volatility",
-    "louder",  # log ratio of short to usual spread, signed
-    "rate",  # change since the last reading, in spreads
-    "repeats",
-    "longest",
-    "repeating",
-    "near",  # value expected from the fast level
-    "normal",  # value expected from the slow level and the trend
-    "near_spread",
-    "normal_spread",
+RATES = np.array([0.49, 1 / 11, 1 / 227], np.float32)[:, None]
+"""Of the fast, the near and the wide level …"""
+SLOW = np.float32(1 / 100)
+SPREADS = np.array([1 / 1102, 1 / 1477, 1 / 1477], np.float32)[:, None]
+"""… and of the usual sizes of the residual and of their distances from the slow level."""
+SHORT, VOL = np.float32(1 / 46), np.float32(1 / 362)
+DRIFT = np.float32(1 / 1024)
+QUICK = np.float32(1 / 16)
+GAUSS = np.float32(1.2533141)
+CLIP, GATE = np.float32(5.0), np.float32(30.7)
+SPIKE, LOUDEST = np.float32(2.07), np.float32(10.0)
+"""Scales beyond which a residual moves the near and the wide level, and is loud, no more than one just there."""
+YOUNG = 50
+"""Readings of a series before it is flagged, and counts as known."""
+FEW, SETTLE, GUARD = 5, 20, YOUNG
+GRAIN, GRAIN_LEAST = np.float32(1e-9), 1e-30
+"""What a change of a value is at the least, as a share of it and as such."""
+NONE = np.float32(np.inf)
+Z_LIMIT = np.float32(1e9)
+WEIGHTS = np.array([1.06, 2.0, 1.98, 0.298, 1.31], np.float32)[:, None]
+TOLERANCE = np.float32(1.88)
+"""Nats of one distance that are not worth a mention: only what is above counts towards a score."""
+TOGETHER = np.float32(3.0)
+"""The near and the wide shift see much of the same: their nats are joined by a norm of this power, not a sum."""
+FADE = np.float32(0.4)
+STUCK_AFTER, STUCK_MOST, STUCK_WORTH = np.float32(10.0), np.float32(30.0), np.float32(2.0)
+PRIOR = (62.6, 36.2, 35.6, 39.4, 39.4)
+BEYOND = (
+    (39.1, 20.5, 3.77, 0.684, 0.014, 0.000287, 5.89e-06),
+    (22.8, 12.1, 2.58, 1.39, 1.13, 0.0419, 0.0137),
+    (22.4, 12.0, 2.56, 1.38, 1.13, 0.0413, 0.0135),
+    (24.8, 13.2, 1.73, 0.427, 0.14, 0.0459, 0.015),
+    (24.8, 13.2, 2.73, 1.43, 1.14, 1.05, 0.015),
 )
-SEEN = {name: row for row, name in enumerate(OBSERVED)}
+"""Readings that are believed in before any, and how many of them beyond each bound, for each tail: one of them is far,
+so that nothing is rarer than one among all readings by much, as it must be for ranks.
+"""
+TAIL_SCALE = scale_of(float(EDGES[0]), PRIOR, BEYOND, 16384.0)
 
 
-class Reading(NamedTuple):
-    """One reading of each of n distinct series, measured and learnt from at once.
+class Observed(NamedTuple):
+    """What one reading of each of n series looked like before it was learnt: float32 (n) unless said."""
 
-    slots  int64 (n), of a SeriesTable; x  float64 (n), finite, within VALUE_LIMIT
-    clock  whose entries `at` belong to these readings
-    learn  bool (n): False where a reading may only be measured; None: learn from all
+    n: F32
+    z: F32  # (tails, n)
+    nats: F32  # (tails + 1, n), above the tolerance and weighted; near and wide as one; the last is for a stuck value
+    smoothed: F32  # nats of the series, smoothed: the greatest sum that is left
+    louder: F32
+    rate: F32  # change since the last reading, in spreads
+    anchor: F64  # that all offsets are from
+    value: F32
+    expected: F32  # offset expected from the slow level and the time of day
+    band: F32  # half the width of the expected band
+    flagged: Bools
+
+
+def observe(records: NDArray[np.void], x: F64, clock: DayClock, relearn: int) -> tuple[Observed, F32]:  # noqa: PLR0915 - a page of formulas, in their order
+    """Measure a reading x (n), finite, of each series against its past, then learn from it: `records` (n) change.
+
+    relearn: readings after which a flagged level is learnt all the same. Answers also the fields' new values
+    (fields, n), which `keep` puts into the records: the joint distance (joint.py) learns from them too.
     """
-
-    slots: I64
-    x: F64
-    clock: DayClock
-    at: slice
-    learn: Bools | None
-
-
-def observe(  # noqa: PLR0915 - a page of formulas, in their order
-    table: SeriesTable, reading: Reading, relearn: int, out: F64, counts: NDArray[np.uint16]
-) -> None:
-    """Measure one reading of each series against its past, then learn from it.
-
-    out    float64 (OBSERVED, n), filled here
-    counts uint16 (n, 3, 18), filled with the tail counts before these readings
-    """
-    slots, x, clock, at, learn = reading
-    block = table.num[:, slots]
-    (n, last, fast, slow, spread, short, drift, drift_spread, vol, vol_spread, outside, wild) = block[:12]
-    step, changes, repeats, longest, repeating, _, gain = block[12:19]
-    middle = block[27]
-
-    if gain.any():
-        season = seasonal(table, slots, gain, middle, clock.left[at], clock.right[at], clock.weight[at])
-        y = x - season
-    else:
-        season = np.zeros(x.size)
-        y = x
+    block = np.ascontiguousarray(records["fields"].T)
+    last, slow, levels = block[0], block[4], block[1:4]
+    n, spread, spreads, vol_spread, vol, short = block[10], block[11], block[11:14], block[14], block[15], block[16]
+    step, changes, repeats, longest, repeating, smoothed, wild, gain = block[17:25]
+    anchor = records["anchor"].copy()
     first = n == 0
-    if first.any():
-        for field, value in ((last, x), (fast, y), (slow, y)):
-            field[first] = value[first]
-    young = 1.0 / (n + 1.0)
+    if np.count_nonzero(first):
+        anchor[first] = x[first]
+    value = between(x - anchor, -VALUE_LIMIT, VALUE_LIMIT).astype(np.float32)
+    season = seasonal(records, gain, block[25], clock) if np.count_nonzero(gain) else np.zeros_like(value)
+    y = value - season
+    young = np.float32(1.0) / (n + np.float32(1.0))
+    settled, guarded = n > SETTLE, n > GUARD
 
-    move = np.abs(x - last)
+    move = np.abs(value - last)
     moved = move > 0
-    grain = np.abs(slow) * (0.01 / (1.0 + changes) + 1e-9)
-    scale = np.maximum(np.maximum(GAUSS * spread, 0.5 * step), np.maximum(grain, TINY))
-    residual = y - fast
-    size = np.abs(residual)
-    z = np.empty((TAILS, x.size))
-    z[0] = size / scale
+    smaller = moved & ((move < step) | (step == 0))
+    if np.count_nonzero(smaller):
+        step[smaller] = move[smaller]
+    grain = (np.float32(0.01) / (np.float32(1.0) + changes) + GRAIN) * np.minimum(np.abs(anchor), VALUE_LIMIT)
+    scale = np.maximum(np.maximum(GAUSS * spread, np.float32(0.5) * step), np.maximum(grain, GRAIN_LEAST))
+    scale = scale.astype(np.float32)
+    residual = y - levels[0]
+    away = np.empty((3, x.size), np.float32)
+    size = np.abs(residual, out=away[0])
+    most = np.where(guarded, SPIKE, NONE) * scale
+    target = np.empty((3, x.size), np.float32)
+    target[0] = y
+    target[1:] = levels[0] + between(residual, -most, most)
+    expected = slow + season
 
-    limit = CLIP * scale * _DOUBLINGS[outside.astype(np.int64)]
-    limit[n < SETTLE] = np.inf
-    drift_scale = np.maximum(GAUSS * drift_spread, 0.3 * scale)
-    out[9], out[10] = fast + season, slow + drift + season
-    out[11], out[12] = scale, scale + drift_scale
-    out[0] = n
-    out[5] = move / scale
-    out[7] = longest
+    target -= levels
+    target *= np.maximum(young, RATES)
+    levels += target
+    np.abs(levels[1:] - slow, out=away[1:])
+    scales = np.maximum(GAUSS * spreads, np.float32(0.1) * scale)
+    scales[0] = scale
+    z = np.empty((TAILS, x.size), np.float32)
+    np.divide(away, scales, out=z[:3])
+    short += np.maximum(young, SHORT) * (np.minimum(size, LOUDEST * scale) - short)
+    louder = np.log(GAUSS * short / scale + np.float32(0.05)) - vol
+    vol_scale = np.maximum(GAUSS * vol_spread, np.float32(0.1))
+    np.divide(louder, vol_scale, out=z[3])
+    np.negative(z[3], out=z[4])
+    np.minimum(np.maximum(z, 0.0, out=z), Z_LIMIT, out=z)
 
-    fast += np.maximum(young, FAST) * np.clip(residual, -limit, limit)
-    gap = fast - slow
-    off = gap - drift
-    z[1] = np.abs(off) / drift_scale
+    ended = moved & (repeats > longest)
+    if np.count_nonzero(ended):
+        longest[ended] = repeats[ended]
+    repeats += np.float32(1.0)
+    repeats *= ~moved
+    stuck = guarded & (repeats > np.float32(3.0) * longest + STUCK_AFTER)
+    counts = records["tails"].T.astype(np.float32).reshape(TAILS, BINS, -1)
+    total_counted = records["counted"].astype(np.float32)
+    nats = np.zeros((TAILS + 1, x.size), np.float32)
+    np.maximum(surprise(TAIL_SCALE, counts, total_counted, z) - TOLERANCE, 0.0, out=nats[:TAILS])
+    nats[:TAILS] *= WEIGHTS
+    shifts = nats[1:3]
+    if np.count_nonzero(shifts):
+        shifts[0] = (shifts**TOGETHER).sum(axis=0) ** (np.float32(1.0) / TOGETHER)
+        shifts[1] = 0.0
+    if np.count_nonzero(stuck):
+        chance = -np.log(between((repeating * n + 1.0) / (n + 2.0), 1e-6, 1.0))
+        nats[TAILS] = stuck * np.minimum(STUCK_WORTH * np.maximum(repeats * chance - 20.0, 0.0), STUCK_MOST)
+    nats *= np.minimum(n * np.float32(1.0 / YOUNG), 1.0)  # a series hardly known is hardly believed
+    total = nats.sum(axis=0)
+    np.maximum(total, smoothed + FADE * (total - smoothed), out=smoothed)
 
-    short += np.maximum(young, SHORT) * (np.minimum(size, 2.0 * CLIP * scale) - short)
-    louder = np.log(GAUSS * short / scale + 0.05) - vol
-    vol_scale = np.maximum(GAUSS * vol_spread, 0.15)
-    z[2] = np.abs(louder) / vol_scale
-    np.minimum(z, Z_LIMIT, out=z)
-
-    flagged = (np.maximum(z[0], z[1]) > GATE) & (n >= SETTLE)
-    wild += 1.0
+    flagged = guarded & (z[:3].max(axis=0) > GATE)
+    wild += np.float32(1.0)
     wild *= flagged
     lasting = wild > relearn
     open_to = ~flagged | lasting
-    quick = np.where(lasting, RELEARN, young)
-    slow += open_to * np.maximum(quick, SLOW) * gap
-    spread += open_to * np.maximum(quick, SPREAD) * (np.minimum(size, limit) - spread)
-    drift += open_to * np.maximum(young, DRIFT) * np.clip(off, -3.0 * drift_scale, 3.0 * drift_scale)
-    usual = open_to * np.maximum(young, USUAL)
-    drift_spread += usual * (np.minimum(np.abs(off), CLIP * drift_scale) - drift_spread)
-    vol += usual * np.clip(louder, -3.0 * vol_scale, 3.0 * vol_scale)
-    vol_spread += usual * (np.minimum(np.abs(louder), CLIP * vol_scale) - vol_spread)
-    outside += 1.0
-    outside *= z[0] > CLIP
-    np.minimum(outside, 64.0, out=outside)
+    count_in(TAIL_SCALE, counts, total_counted, z, ((wild <= 1.0) | lasting) & (n >= FEW))
+    records["tails"] = counts.reshape(TAILS * BINS, -1).T
+    records["counted"] = total_counted
+    quick = np.where(lasting, QUICK, young) if np.count_nonzero(lasting) else young
+    slow += open_to * np.maximum(quick, SLOW) * (y - slow)
+    rates = np.maximum(young, SPREADS)
+    if quick is not young:
+        np.maximum(rates[0], quick, out=rates[0])
+    rates *= open_to
+    np.minimum(away, np.where(settled, CLIP, NONE) * scales, out=away)
+    away -= spreads
+    away *= rates
+    spreads += away
+    often = open_to * np.maximum(young, VOL)
+    vol += often * between(louder, -3.0 * vol_scale, 3.0 * vol_scale)
+    vol_spread += often * (np.minimum(np.abs(louder), 4.0 * vol_scale) - vol_spread)
 
-    ended = moved & (repeats > longest)
-    longest[ended] = repeats[ended]
-    repeats += 1.0
-    repeats *= ~moved
-    stuck = (repeats > 10.0) & (longest > 0)
+    if np.count_nonzero(stuck):
+        worn = repeats > 10.0 * relearn
+        longest[worn] = repeats[worn]
     repeating += ~stuck * np.maximum(young, DRIFT) * (~moved - repeating)
-    worn = repeats > 10.0 * relearn
-    longest[worn] = repeats[worn]
-    step[moved] = np.where(step[moved] > 0, np.minimum(step[moved], move[moved]), move[moved])
     changes += moved
-    last[:] = x
-    n += 1.0
-    out[6], out[8] = repeats, repeating
-
-    out[1:4] = z
-    counts[:] = table.counts[slots]
-    out[4] = louder
-
-    keep = np.arange(x.size) if learn is None else np.flatnonzero(learn)
-    _count(table, slots[keep], z[:, keep], (wild <= 1.0)[keep])
-    if learn is None:
-        accumulate(table, slots, block, x, clock.hour[at], open_to)
-        table.num[:, slots] = block
-    elif keep.size:
-        kept = np.ascontiguousarray(block[:, keep])
-        accumulate(table, slots[keep], kept, x[keep], clock.hour[at][keep], open_to[keep])
-        table.num[:, slots[keep]] = kept
+    last[:] = value
+    before = n.copy()
+    n += np.float32(1.0)
+    accumulate(records, block, value, clock.hour, open_to)
+    records["anchor"] = anchor
+    band = 3.0 * scale + 2.0 * scales[1]
+    seen = Observed(before, z, nats, smoothed.copy(), louder, move / scale, anchor, value, expected, band, flagged)
+    return seen, block
 
 
-def _count(table: SeriesTable, slots: I64, z: F64, counted: Bools) -> None:
-    """Count z (3, n) into the tails; of a flagged stretch only the first reading counts."""
-    beyond = (z.T[:, :, None] >= EDGES) & counted[:, None, None]
-    counts = table.counts[slots] + beyond
-    full = counts[:, 0, 0] >= TAIL_FULL
-    if full.any():
-        counts[full] >>= 1
-    table.counts[slots] = counts
+def keep(records: NDArray[np.void], block: F32, x: F64, flagged: Bools) -> None:
+    """Put the fields' new values into the records; where nothing was flagged, their anchor moves to the value."""
+    shift = ~flagged * block[INDEX["last"]]
+    block[:OFFSETS] -= shift
+    records["anchor"] = np.where(flagged, records["anchor"], x)
+    records["fields"] = block.T

@@ -1,129 +1,157 @@
-"""One device's alarm: how surprising its readings are for it, and when an episode opens, goes on and clears."""
+"""The alarms of devices: when an episode opens, goes on and clears, for a reading of each of many devices at once."""
 
-import math
 from typing import Literal
 
-import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from watchkeeper.detection.config import DetectorConfig
+from watchkeeper.detection.devices import USUAL_OFTEN
+from watchkeeper.detection.series import F32, I64, Bools, between
 
 Phase = Literal["open", "update", "clear"]
-
-USUAL_SHARE = 0.05
-"""Share of a device's loads above its bar."""
-FIRST_BAR, FIRST_EXCESS = 2.0, 2.0
-LEAST_BAR, LEAST_EXCESS = 1.0, 1.0
-PRIOR, MEMORY = 20, 200
-MOST_EXCESS = 6.0
-STEP = 0.05
-WORTH, USUAL_READINGS = 0.8, 1000
-CAUTION = 30.0
+PHASES: tuple[Phase | None, ...] = (None, "open", "update", "clear")
+CAUTION = np.float32(48.0)
 """Readings at which half of a surprise is believed."""
-NEVER = -(2**63)
+BLOCK = 32
+"""Readings of a block: its greatest surprise is what the bar is learnt from."""
+STANDING = 4
+"""Blocks after which one ends also if the clock stands still."""
+BELIEF, MEMORY = np.float32(28.0), np.float32(133.0)
+"""Blocks that the prior of the bar is worth, and blocks that are remembered."""
+CLIP = np.float32(1.2)
+"""An excess counts for no more than this many times the mean excess …"""
+UNCLIPPED = np.float32(1.0 / (1.0 - np.exp(-1.2)))
+"""… which for exponential excesses makes their mean smaller by this factor."""
+USUAL_MS, FREQUENT_MS = 300_000.0, 1_000.0
+"""A device that is heard twice as often has twice the chances of a false alarm in a week; between these intervals."""
+BLOCKS_A_WEEK = 7 * 86_400_000 / (BLOCK * USUAL_MS)
+OLD, AGEING = np.float32(4000.0), np.float32(0.11)
+"""Ranks among more readings reach further: what the logarithm of a device's readings, relative to OLD, counts."""
+GAP, FORGET = 10.0, 1e-3
+"""A pause longer than GAP usual intervals is a gap; each interval missed takes this share of what is known."""
 
 
-class DeviceState(msgspec.Struct, array_like=True):
-    """All that is kept of a device beyond its series."""
+def in_order(devices: NDArray[np.void], ts: I64, config: DetectorConfig) -> Bools:
+    """Whether each device's reading is not older than its last; a clock that stays behind is believed in the end."""
+    ordered: Bools = (ts >= devices["last_ts"]) | (devices["late"] + 1 >= config.late_readings)
+    late = devices["late"]
+    late += 1.0
+    late[ordered] = 0.0
+    _pass_time(devices, ts, ordered)
+    devices["last_ts"] = np.where(ordered, ts, devices["last_ts"])
+    return ordered
 
-    last_ts: int = NEVER
-    late: int = 0
-    readings: int = 0
-    forest: float = 0.0
-    held: float = 0.0
-    calm: int = 2**31
-    is_open: bool = False
-    opened_ts: int = 0
-    edge_ts: int = 0
-    since_edge: int = 0
-    length: int = 0
-    quiet: int = 0
-    quiet_ts: int = 0
-    peak: float = 0.0
-    bar: float = FIRST_BAR
-    excess: float = FIRST_EXCESS
-    usual: float = 0.0
-    exceeded: int = 0
 
-    def is_late(self, ts: int, config: DetectorConfig) -> bool:
-        """Whether a reading is out of order; a clock that stays behind is believed in the end."""
-        if ts >= self.last_ts or self.late + 1 >= config.late_readings:
-            self.last_ts, self.late = ts, 0
-            return False
-        self.late += 1
-        return True
+def believed(nats: F32, n: F32) -> F32:
+    """Surprises as far as the n readings they are ranked among bear them out."""
+    return np.asarray(nats * (n / (n + CAUTION)), np.float32)
 
-    def surprise(self, load: float, strength: float) -> float:
-        """Nats: -log of the chance of such a load for this device; `strength` bounds it by what is great in itself.
 
-        Peaks over threshold with an exponential tail (Siffer et al., Anomaly Detection in Streams with Extreme Value
-        Theory, KDD 2017, with gamma = 0): P(load > bar + e) = USUAL_SHARE * exp(-e / mean excess).
-        """
-        over = (load - self.bar) / self.excess if load > self.bar else 0.0
-        tail = over - math.log(USUAL_SHARE)
-        # A quiet device's tail is short: what is little in itself stays little.
-        worth = WORTH * (strength - self.usual)
-        return max(0.0, min(tail, worth)) * self.readings / (self.readings + CAUTION)
+def bar_of(devices: NDArray[np.void], n: F32, config: DetectorConfig) -> F32:
+    """Nats that a device's metrics exceed about as often as the target says, by what its blocks have shown.
 
-    def advance(self, ts: int, load: float, strength: float, surprise: float, config: DetectorConfig) -> Phase | None:
-        """Take one reading in order; the edge it makes, if any."""
-        self.readings += 1
-        if not self.is_open or self.length > 4 * config.relearn_readings:
-            self._learn(load, strength)
-        if self.is_warming(config):
-            return None
-        if not self.is_open:
-            return self._watch(ts, surprise, config)
-        return self._follow(ts, surprise, config)
+    Peaks over a threshold: blocks beyond `usual_surprise` exceed it by exponentially distributed amounts (Pickands,
+    Statistical inference using extreme order statistics, 1975), so that a rarer bar is a logarithm further away.
 
-    def is_warming(self, config: DetectorConfig) -> bool:
-        """Whether the device's loads are too few to rank one: the second half of warming up."""
-        return self.readings <= config.warm_readings // 2
+    n  float32 (r): the readings that each surprise is ranked among
+    """
+    chances = devices["often"] * (np.float32(BLOCKS_A_WEEK / config.target_a_week) * _frequent(devices))
+    further = np.log(np.maximum(chances, 1.0)) + AGEING * np.log((n + 100.0) / OLD)
+    bar = np.float32(config.usual_surprise) + devices["excess"] * further
+    return np.asarray(np.maximum(bar, config.least_surprise), np.float32)
 
-    def confidence(self, config: DetectorConfig) -> float:
-        """0..1: grows with the peak of the episode and with the history it is judged by."""
-        strength = 1.0 - math.exp(-1.5 * self.peak / config.open_surprise)
-        return strength * self.readings / (self.readings + 200.0)
 
-    def _watch(self, ts: int, surprise: float, config: DetectorConfig) -> Phase | None:
-        self.calm = min(self.calm + 1, 2**31)
-        bar = config.open_surprise
-        if self.calm <= config.refractory_readings:
-            bar *= config.refractory_factor
-        # Half a step back, not a reset: metrics that travel in separate readings take turns.
-        self.held = self.held + 1.0 if surprise >= bar else max(self.held - 0.5, 0.0)
-        self.peak = max(surprise, self.peak) if self.held else 0.0
-        if self.held < config.hold_readings:
-            return None
-        self.is_open, self.held = True, 0.0
-        self.opened_ts = self.edge_ts = self.quiet_ts = ts
-        self.length = self.since_edge = 1
-        self.quiet = 0
-        return "open"
+def joint_bar_of(devices: NDArray[np.void], config: DetectorConfig) -> F32:
+    """Nats that all metrics of a device together exceed about as often."""
+    further = np.float32(config.joint_frequency) * np.log(_frequent(devices))
+    return np.asarray(further + np.float32(config.joint_surprise), np.float32)
 
-    def _follow(self, ts: int, surprise: float, config: DetectorConfig) -> Phase | None:
-        self.length += 1
-        self.since_edge += 1
-        self.peak = max(surprise, self.peak)
-        if surprise < config.clear_surprise:
-            if not self.quiet:
-                self.quiet_ts = ts
-            self.quiet += 1
-            if self.quiet >= config.quiet_readings and ts - self.quiet_ts >= config.quiet_ms:
-                self.is_open, self.calm, self.edge_ts = False, 0, ts
-                return "clear"
-            return None
-        self.quiet = 0
-        if ts - self.edge_ts < config.update_ms:
-            return None
-        self.edge_ts = ts
-        return "update"
 
-    def _learn(self, load: float, strength: float) -> None:
-        self.usual += (strength - self.usual) / min(self.readings, USUAL_READINGS)
-        over = load > self.bar
-        if over:
-            self.exceeded = min(self.exceeded + 1, MEMORY)
-            excess = min(load - self.bar, MOST_EXCESS * self.excess)
-            self.excess = max(self.excess + (excess - self.excess) / (PRIOR + self.exceeded), LEAST_EXCESS)
-        step = max(STEP, 1.0 / (1.0 + 0.1 * self.readings))
-        self.bar = max(self.bar + step * self.excess * (over - USUAL_SHARE), LEAST_BAR)
+def _frequent(devices: NDArray[np.void]) -> F32:
+    """How many times as often as every five minutes a device is heard, at most once a second."""
+    return np.asarray(USUAL_MS / between(devices["interval"], FREQUENT_MS, USUAL_MS), np.float32)
+
+
+def advance(
+    devices: NDArray[np.void], ts: I64, surprise: F32, bar: F32, measured: Bools, config: DetectorConfig
+) -> I64:
+    """Take a reading of each device, in order; the edge each makes, as an index into PHASES."""
+    readings, raised, since_edge, quiet = (devices[name] for name in ("readings", "raised", "since_edge", "quiet"))
+    readings += measured
+    devices["known"] += measured
+    was_open = devices["is_open"] > 0
+    warm = measured & (readings > config.warm_readings)
+    raised -= warm * raised * np.float32(1.0 / config.raised_readings)
+    edge = np.zeros(ts.size, np.int64)
+    opening = warm & ~was_open & (surprise >= bar)
+    if np.count_nonzero(opening):
+        edge[opening] = 1
+        for name in ("opened_ts", "edge_ts", "quiet_ts"):
+            devices[name][opening] = ts[opening]
+        devices["is_open"][opening] = since_edge[opening] = 1.0
+        quiet[opening] = devices["peak"][opening] = 0.0
+        raised[opening] += np.float32(config.raised_by)
+    going = measured & was_open
+    if np.count_nonzero(going):
+        since_edge += going
+        calm = going & (surprise < np.float32(config.clear_share) * bar)
+        quiet_ts, edge_ts = devices["quiet_ts"], devices["edge_ts"]
+        starting = calm & (quiet == 0)
+        quiet_ts[starting] = ts[starting]
+        quiet += calm
+        quiet[going & ~calm] = 0.0
+        clearing = calm & (quiet >= config.quiet_readings) & (ts - quiet_ts >= config.quiet_ms)
+        edge[going & ~calm & (ts - edge_ts >= config.update_ms)] = 2
+        edge[clearing] = 3
+        edge_ts[edge > 0] = ts[edge > 0]
+        devices["is_open"][clearing] = 0.0
+    peak = devices["peak"]
+    np.maximum(peak, surprise, out=peak, where=measured)
+    return edge
+
+
+def note(devices: NDArray[np.void], nats: F32, warm: Bools) -> None:
+    """Take a surprise of each device where warm (r) into its block of readings."""
+    np.maximum(devices["block_peak"], nats, out=devices["block_peak"], where=warm)
+    devices["block_n"] += warm
+
+
+def end_blocks(devices: NDArray[np.void], moved: Bools, config: DetectorConfig) -> None:
+    """Learn from full blocks how far surprises go, and how often; not between readings of one instant (moved: r)."""
+    ending = (devices["block_n"] >= BLOCK) & (moved | (devices["block_n"] >= STANDING * BLOCK))
+    if not np.count_nonzero(ending):
+        return
+    done = devices[ending]
+    over = done["block_peak"] - np.float32(config.usual_surprise)
+    beyond = over > 0
+    done["often"] += np.maximum(1.0 / (done["blocks"] + BELIEF), 1.0 / MEMORY) * (beyond - done["often"])
+    excess = np.minimum(over, CLIP * done["excess"]) * UNCLIPPED
+    share = np.float32(USUAL_OFTEN)
+    rate = np.maximum(1.0 / (done["beyond"] + share * BELIEF), 1.0 / (share * MEMORY))
+    done["excess"] += beyond * rate * (excess - done["excess"])
+    done["blocks"] = np.minimum(done["blocks"] + 1.0, MEMORY)
+    done["beyond"] = np.minimum(done["beyond"] + beyond, MEMORY)
+    done["block_peak"] = done["block_n"] = 0.0
+    devices[ending] = done
+
+
+def confidence(devices: NDArray[np.void], config: DetectorConfig) -> F32:
+    """0..1: grows with the peak of the episode and with the history it is judged by; falls with gaps in it."""
+    strength = 1.0 - np.exp(-1.5 * devices["peak"] / config.open_surprise)
+    return np.asarray(strength * devices["known"] / (devices["known"] + 200.0), np.float32)
+
+
+def _pass_time(devices: NDArray[np.void], ts: I64, ordered: Bools) -> None:
+    """Learn the usual interval; what was known fades with what was missed."""
+    interval, known = devices["interval"], devices["known"]
+    passed = np.where(ordered & (devices["last_ts"] >= 0), ts - devices["last_ts"], 0).astype(np.float32)
+    passed = np.maximum(passed, 0.0)
+    told = interval > 0
+    longest = GAP * interval
+    gap = told & (passed > longest)
+    if np.count_nonzero(gap):
+        missed = np.minimum(passed[gap] / np.maximum(interval[gap], 1.0), 1e5)
+        known[gap] *= np.exp(-FORGET * missed)
+    usual = np.where(told, np.minimum(passed, longest), passed)
+    interval += (passed > 0) * (usual - interval) * np.where(told, np.float32(0.05), np.float32(1.0))

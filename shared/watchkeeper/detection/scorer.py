@@ -1,12 +1,11 @@
 """The detector: a batch of readings of a shard in, a score per reading and the edges of episodes out.
 
-Each series is measured against its own past (baseline.py) and each distance becomes a surprise (surprise.py); what is
-above the tolerance is smoothed and summed over the reading's metrics and the forest, and the sum is ranked among the
-device's own sums (episode.py). Readings of a device are taken in order, readings of different devices at once, so the
-result does not depend on how the stream is cut into batches.
+Each series is measured against its own past (baseline.py), and its distances become surprises that add up. A reading's
+surprise is that of its most surprising metric (less what the greatest of several is by chance), or that of all of them
+together (joint.py), whichever is greater, and the forest's. Readings of a device are taken in order, readings of
+different devices at once, so the result does not depend on how the stream is cut into batches.
 """
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,18 +13,30 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from watchkeeper.detection.baseline import OBSERVED, SEEN, VALUE_LIMIT, Reading, observe
+from watchkeeper.detection.baseline import YOUNG, Observed, keep, observe
 from watchkeeper.detection.config import DEFAULT, DetectorConfig
-from watchkeeper.detection.episode import DeviceState, Phase
-from watchkeeper.detection.features import features
+from watchkeeper.detection.episode import (
+    PHASES,
+    Phase,
+    advance,
+    bar_of,
+    believed,
+    confidence,
+    end_blocks,
+    in_order,
+    joint_bar_of,
+    note,
+)
+from watchkeeper.detection.features import FEATURE_NAMES, features
+from watchkeeper.detection.joint import join
 from watchkeeper.detection.model import Model
 from watchkeeper.detection.season import DayClock
-from watchkeeper.detection.series import EDGES, F64, I64, INDEX, TAILS, Bools
+from watchkeeper.detection.series import F32, F64, I64, Bools
 from watchkeeper.detection.state import DetectorState
-from watchkeeper.detection.surprise import TOLERANCE, excess
 
-BAND = 4.0
-"""Half the width of the expected band, in spreads."""
+SEVERAL = np.float32(3.0)
+"""Nats that the most surprising of m metrics gives up per log m: about one for chance, two for caution."""
+FOREST_WORTH, FOREST_TOLERANCE, FOREST_RATE = 0.5, 3.2, 0.35
 
 
 class Edge(msgspec.Struct, frozen=True):
@@ -53,36 +64,47 @@ class Edge(msgspec.Struct, frozen=True):
     since_ts: int
 
 
+class Views(NamedTuple):
+    """What was seen of each metric, float64 (n, m), NaN where a value is absent; see Edge."""
+
+    expected: F64
+    low: F64
+    high: F64
+    contribution: F64
+
+
 class Scored(NamedTuple):
-    """score float64 (n) in 0..1, 0.5 where an episode would open; warming and anomalous bool (n); edges by row."""
+    """score float64 (n) in 0..1, 0.5 where an episode would open; warming and anomalous bool (n); edges by row.
+
+    unscored: values of metrics beyond the cap. views: only where they were asked for.
+    """
 
     score: F64
     warming: Bools
     anomalous: Bools
     edges: list[Edge]
+    unscored: int = 0
+    views: Views | None = None
 
 
-class _Context(NamedTuple):
-    metrics: Sequence[str]
-    smoothed: F64
-    config: DetectorConfig
+class _Round(NamedTuple):
+    """A reading of each of several devices; pairs are their values, by reading and then by name of metric."""
 
-
-class Measured(NamedTuple):
-    """A batch against its baselines. Pairs are the values present, by row and then by name of metric."""
-
-    row: I64  # (pairs)
+    readings: I64  # (r), into the batch
+    rows: I64  # (r), of the devices
+    local: I64  # (pairs), into readings
+    starts: I64  # first pair of each reading that has one
     column: I64  # (pairs), into the caller's metrics
-    seen: F64  # (OBSERVED, pairs)
-    counts: NDArray[np.uint16]  # (pairs, 3, 18), the tail counts before each
     slots: I64  # (pairs)
-    rounds: list[NDArray[np.intp]]  # pairs that can be taken at once, in order
-    late: Bools  # (n)
-    any_warm: Bools  # (n)
-    features: F64  # (n, features)
+    x: F64  # (pairs)
 
 
-def score(
+class _Plan(NamedTuple):
+    rounds: list[_Round]
+    unscored: int
+
+
+def score(  # noqa: PLR0913 - a batch is columns
     state: DetectorState,
     devices: Sequence[str],
     device: NDArray[np.integer],
@@ -92,6 +114,7 @@ def score(
     *,
     model: Model | None = None,
     config: DetectorConfig = DEFAULT,
+    views: bool = False,
 ) -> Scored:
     """Score n readings and learn from them; `state` is changed in place (`copy` it if the batch may be taken back).
 
@@ -99,44 +122,121 @@ def score(
     values            float64 (n, m); NaN and infinities are absent values
     A reading older than its device's last is scored, and changes nothing. ValueError if shapes or names do not fit.
     """
-    got = measure(state, devices, device, ts, metrics, values, config)
-    n = len(got.late)
-    nats = excess(got.seen, got.counts, config.warm_readings // 2).sum(axis=0)
-    smoothed = _smooth(state, got, nats, config.smoothing)
-    load = np.bincount(got.row, weights=smoothed, minlength=n)
-    squares = np.bincount(got.row, weights=smoothed * smoothed, minlength=n).tolist()
-    strange = np.zeros(n)
-    if model is not None and got.any_warm.any():
-        strange[got.any_warm] = np.maximum(model.surprise(got.features[got.any_warm]) - TOLERANCE, 0.0)
-    present = np.bincount(got.row, minlength=n).tolist()
-
-    out, warming, anomalous = [0.0] * n, [True] * n, [False] * n
-    edges: list[Edge] = []
-    context = _Context(metrics, smoothed, config)
-    states = [state.devices[name] for name in devices]
-    columns = tuple(a.tolist() for a in (device, ts, load, strange, got.late, got.any_warm))
-    for row, (at, time, of_series, of_forest, late, warm) in enumerate(zip(*columns, strict=True)):
-        own = states[at]
-        if not warm:
-            warming[row] = present[row] > 0 or own.is_warming(config)
-            anomalous[row] = own.is_open
-            continue
-        forest = own.forest + config.smoothing * (of_forest - own.forest)
-        strength = math.sqrt(squares[row] + forest * forest)
-        surprise = own.surprise(of_series + forest, strength)
-        phase = None
-        if not late:
-            own.forest = forest
-            phase = own.advance(time, of_series + forest, strength, surprise, config)
-        out[row], anomalous[row] = surprise / (surprise + config.open_surprise), own.is_open
-        warming[row] = own.is_warming(config)
-        if phase:
-            edges.append(_edge(row, phase, surprise, own, got, context))
-            own.since_edge = 0
-    return Scored(np.array(out, np.float64), np.array(warming, bool), np.array(anomalous, bool), edges)
+    plan = _plan(state, devices, device, ts, metrics, values, config)
+    n, times = len(ts), np.asarray(ts, np.int64)
+    out = Scored(np.zeros(n), np.ones(n, bool), np.zeros(n, bool), [], plan.unscored, _no_views(n, metrics, views))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for each in plan.rounds:
+            _take(state, each, times[each.readings], metrics, model, config, out)
+    out.edges.sort(key=lambda edge: edge.row)
+    return out
 
 
-def measure(
+def measured_features(
+    state: DetectorState, ts: I64, metrics: Sequence[str], values: F64, config: DetectorConfig
+) -> tuple[F64, Bools]:
+    """What training learns from one device's past: features (n, 8), and which readings had a settled metric."""
+    found, warm = np.zeros((len(ts), len(FEATURE_NAMES))), np.zeros(len(ts), bool)
+    plan = _plan(state, ("history",), np.zeros(len(ts), np.int64), ts, metrics, values, config)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for each in plan.rounds:
+            ordered = in_order(state.devices[each.rows], ts[each.readings], config)
+            seen, block, records = _measure(state, each, ts[each.readings], config)
+            keep(records, block, each.x, seen.flagged)
+            state.series[each.slots] = records
+            if ordered.all():
+                found[each.readings] = features(seen, each.local, each.starts, each.readings.size)
+                warm[each.readings] = (seen.n >= YOUNG).any()
+    return found, warm
+
+
+def _take(
+    state: DetectorState,
+    each: _Round,
+    ts: I64,
+    metrics: Sequence[str],
+    model: Model | None,
+    config: DetectorConfig,
+    out: Scored,
+) -> None:
+    """Measure, learn and judge one round; fills its readings' places in `out`."""
+    r = each.readings.size
+    devices = state.devices[each.rows]
+    moved = ts != devices["last_ts"]
+    ordered = in_order(devices, ts, config)
+    clocks = None if ordered.all() else devices.copy()
+    seen, block, records = _measure(state, each, ts, config)
+    joined = join(devices, block, seen, each.local, records["place"].astype(np.int64))
+    keep(records, block, each.x, seen.flagged)
+
+    count = np.bincount(each.local, minlength=r)
+    present = count > 0
+    single, n = np.zeros(r, np.float32), np.zeros(r, np.float32)
+    if each.local.size:
+        single[present] = np.maximum.reduceat(seen.smoothed, each.starts)
+        n[present] = np.maximum.reduceat(seen.n, each.starts)
+    single -= SEVERAL * np.log(np.maximum(count, 1)).astype(np.float32)
+    np.maximum(single, 0.0, out=single)
+    if model is not None:
+        single += _forest(model, devices, seen, each)
+    single = believed(single, n)
+    end_blocks(devices, moved, config)
+    alone = single / bar_of(devices, n, config)
+    jointly = believed(joined.nats, n) / joint_bar_of(devices, config)
+    together = jointly > alone
+    unit = np.float32(config.open_surprise)
+    surprise = unit * np.where(together, jointly, alone)
+    bar = unit * (np.float32(1.0) + devices["raised"])
+    measured = present & ordered
+    edge = advance(devices, ts, surprise, bar, measured, config)
+    note(devices, single, measured & (devices["readings"] > config.warm_readings))
+
+    if clocks is None:
+        state.devices[each.rows], state.series[each.slots] = devices, records
+    else:
+        state.devices[each.rows] = np.where(ordered, devices, clocks)
+        learnt = ordered[each.local]
+        state.series[each.slots[learnt]] = records[learnt]
+        edge = edge * ordered
+        devices = np.where(ordered, devices, clocks)
+    out.score[each.readings] = surprise / (surprise + unit)
+    out.warming[each.readings] = devices["readings"] <= config.warm_readings
+    out.anomalous[each.readings] = devices["is_open"] > 0
+    edges = np.flatnonzero(edge)
+    if not edges.size and out.views is None:
+        return
+    seen_views = _views(each, seen, joined.share, together, surprise)
+    if out.views is not None:
+        for whole, part in zip(out.views, seen_views, strict=True):
+            whole[each.readings[each.local], each.column] = part
+    sure = confidence(devices, config)
+    for place in edges.tolist():
+        at = int(place)
+        out.edges.append(_edge(each, at, PHASES[int(edge[at])], seen_views, metrics, out, devices[at], float(sure[at])))
+    state.devices["since_edge"][each.rows[edges]] = 0.0
+
+
+def _measure(
+    state: DetectorState, each: _Round, ts: I64, config: DetectorConfig
+) -> tuple[Observed, F32, NDArray[np.void]]:
+    records = state.series[each.slots]
+    seen, block = observe(records, each.x, DayClock(ts[each.local]), config.relearn_readings)
+    return seen, block, records
+
+
+def _forest(model: Model, devices: NDArray[np.void], seen: Observed, each: _Round) -> F32:
+    """What the forest adds to each reading, in nats (r), smoothed within its device."""
+    warm = np.bincount(each.local, weights=seen.n >= YOUNG, minlength=each.readings.size) > 0
+    strange = np.zeros(each.readings.size, np.float32)
+    if warm.any():
+        matrix = features(seen, each.local, each.starts, each.readings.size)[warm]
+        strange[warm] = np.maximum(model.surprise(matrix) - FOREST_TOLERANCE, 0.0)
+    memory = devices["forest"]
+    memory += np.float32(FOREST_RATE) * (strange - memory) * warm
+    return np.float32(FOREST_WORTH) * memory * warm
+
+
+def _plan(
     state: DetectorState,
     devices: Sequence[str],
     device: NDArray[np.integer],
@@ -144,8 +244,8 @@ def measure(
     metrics: Sequence[str],
     values: F64,
     config: DetectorConfig,
-) -> Measured:
-    """Measure readings against their baselines and learn from them: the part of `score` that training shares."""
+) -> _Plan:
+    """The batch as rounds that can be taken at once, in order."""
     n = len(ts)
     values = np.asarray(values, np.float64)
     if values.shape != (n, len(metrics)) or len(device) != n:
@@ -154,90 +254,86 @@ def measure(
         raise ValueError("devices and metrics must be distinct")
     if n and not 0 <= int(device.min()) <= int(device.max()) < len(devices):
         raise ValueError("a reading names a device that is not listed")
-    states = [state.devices.setdefault(name, DeviceState()) for name in devices]
-    late = np.array([states[d].is_late(t, config) for d, t in zip(device.tolist(), ts.tolist(), strict=True)], bool)
-
-    by_name = np.array(sorted(range(len(metrics)), key=metrics.__getitem__), np.int64)
-    row, at = np.nonzero(np.isfinite(values[:, by_name]))
-    column = by_name[at] if at.size else np.zeros(0, np.int64)
-    owner = np.asarray(device, np.int64)[row]
-    series, which = np.unique(owner * len(metrics) + column, return_inverse=True)
-    known = [state.slot(devices[s // len(metrics)], metrics[s % len(metrics)]) for s in series.tolist()]
-    slots = np.array(known, np.int64)[which]
-
-    turn = _turns(np.asarray(device, np.int64))[row]
-    order = np.argsort(turn, kind="stable")
-    bounds = np.r_[0, np.cumsum(np.bincount(turn))] if turn.size else np.zeros(1, np.int64)
-    x = np.clip(values[row, column][order], -VALUE_LIMIT, VALUE_LIMIT)
-    clock, ordered_slots, learn = DayClock(np.asarray(ts, np.int64)[row][order]), slots[order], ~late[row][order]
-    out = np.empty((len(OBSERVED), row.size))
-    tails = np.empty((row.size, TAILS, EDGES.size), np.uint16)
+    by_name = sorted(range(len(metrics)), key=metrics.__getitem__)
+    names = tuple(metrics[column] for column in by_name)
+    ordered = values[:, by_name]
+    own = state.device_rows(devices)[np.asarray(device, np.int64)] if n else np.zeros(0, np.int64)
+    finite = np.isfinite(ordered)
+    slots = state.find(own, names, config.most_metrics)
+    while np.count_nonzero(finite & (slots == -1)):
+        for row, column in np.argwhere(finite & (slots == -1)).tolist():
+            state.add(int(own[row]), names[column], config.most_metrics)
+        slots = state.find(own, names, config.most_metrics)
+    scored = finite & (slots >= 0)
+    unscored = int(np.count_nonzero(finite) - np.count_nonzero(scored))
+    column_of = np.array(by_name, np.int64)
     rounds = []
-    with np.errstate(all="ignore"):
-        for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-            if start == end:
-                continue
-            part = slice(start, end)
-            keep = None if learn[part].all() else learn[part]
-            reading = Reading(ordered_slots[part], x[part], clock, part, keep)
-            observe(state.series, reading, config.relearn_readings, out[:, part], tails[part])
-            rounds.append(order[part])
-    seen = np.empty_like(out)
-    seen[:, order] = out
-    counts = np.empty_like(tails)
-    counts[order] = tails
-    warm = seen[SEEN["n"]] >= config.warm_readings // 2
-    any_warm = np.bincount(row, weights=warm, minlength=n) > 0
-    return Measured(row, column, seen, counts, slots, rounds, late, any_warm, features(seen, row, n, warm))
+    for readings in _turns(own):
+        whole = scored[readings]
+        local, at = whole.nonzero()
+        held = whole.sum(axis=1)
+        starts = (np.cumsum(held) - held)[held > 0]
+        rows = readings[local]
+        part = (local, starts, column_of[at], slots[rows, at], ordered[rows, at])
+        rounds.append(_Round(readings, own[readings], *part))
+    return _Plan(rounds, unscored)
 
 
-def _turns(device: I64) -> I64:
-    """How many readings of the same device come before each: (n)."""
+def _turns(device: I64) -> list[I64]:
+    """The readings by how many of the same device come before them: each group holds a device once at most."""
+    if device.size <= 1:
+        return [np.arange(1)] if device.size else []
     order = np.argsort(device, kind="stable")
-    starts = np.r_[0, np.cumsum(np.bincount(device))]
+    each = np.bincount(device)
     turn = np.empty(device.size, np.int64)
-    turn[order] = np.arange(device.size) - starts[device[order]]
-    return turn
+    turn[order] = np.arange(device.size) - (np.cumsum(each) - each)[device[order]]
+    by_turn = np.argsort(turn, kind="stable")
+    return np.split(by_turn, np.cumsum(np.bincount(turn))[:-1])
 
 
-def _smooth(state: DetectorState, got: Measured, nats: F64, rate: float) -> F64:
-    """The smoothed surprise of each series at each of its readings: (pairs)."""
-    memory = state.series.num[INDEX["smoothed"]]
-    out = np.empty(nats.size)
-    learn = ~got.late[got.row]
-    for pairs in got.rounds:
-        slots = got.slots[pairs]
-        before = memory[slots]
-        now = np.maximum(nats[pairs], before * (1.0 - rate))
-        out[pairs] = now
-        memory[slots] = np.where(learn[pairs], now, before)
-    return out
+def _no_views(n: int, metrics: Sequence[str], wanted: bool) -> Views | None:  # noqa: FBT001 - as `score` was asked
+    return Views(*(np.full((n, len(metrics)), np.nan) for _ in range(4))) if wanted else None
 
 
-def _edge(row: int, phase: Phase, surprise: float, own: DeviceState, got: Measured, context: _Context) -> Edge:
-    first, last = np.searchsorted(got.row, (row, row + 1))
-    seen, share = got.seen[:, first:last], context.smoothed[first:last]
-    if not share.sum() > 0:
-        share = seen[SEEN["z_residual"]] + seen[SEEN["z_shift"]] + 1e-9
-    contribution = surprise * share / share.sum()
-    near = seen[SEEN["z_residual"]] >= seen[SEEN["z_shift"]]
-    expected = np.where(near, seen[SEEN["near"]], seen[SEEN["normal"]])
-    half = BAND * np.where(near, seen[SEEN["near_spread"]], seen[SEEN["normal_spread"]])
-    names = [context.metrics[c] for c in got.column[first:last].tolist()]
+def _views(each: _Round, seen: Observed, share: F32, together: Bools, surprise: F32) -> Views:
+    """What was seen of each pair: arrays (pairs)."""
+    lone = seen.nats.sum(axis=0)
+    weight = np.where(together[each.local], share, np.maximum(lone, seen.smoothed)).astype(np.float64)
+    weight += 1e-9 * (1.0 + seen.z[:3].max(axis=0))
+    contribution = surprise[each.local] * weight / np.bincount(each.local, weights=weight)[each.local]
+    expected = seen.anchor + seen.expected.astype(np.float64)
+    half = seen.band.astype(np.float64)
+    return Views(expected, expected - half, expected + half, contribution)
 
-    def by_metric(values: F64) -> dict[str, float]:
-        return dict(zip(names, values.tolist(), strict=True))
 
+def _edge(
+    each: _Round,
+    at: int,
+    phase: Phase | None,
+    views: Views,
+    metrics: Sequence[str],
+    out: Scored,
+    device: np.void,
+    sure: float,
+) -> Edge:
+    assert phase is not None  # noqa: S101 - only edges come here
+    first, last = np.searchsorted(each.local, (at, at + 1))
+    names = [metrics[c] for c in each.column[first:last].tolist()]
+
+    def by_metric(part: F64) -> dict[str, float]:
+        return dict(zip(names, part[first:last].tolist(), strict=True))
+
+    row = int(each.readings[at])
     return Edge(
         row=row,
         phase=phase,
-        score=surprise / (surprise + context.config.open_surprise),
-        confidence=own.confidence(context.config),
-        expected=by_metric(expected),
-        low=by_metric(expected - half),
-        high=by_metric(expected + half),
-        contribution=by_metric(contribution),
-        metric=names[int(contribution.argmax())],
-        count=own.since_edge,
-        since_ts=own.opened_ts,
+        score=float(out.score[row]),
+        confidence=sure,
+        expected=by_metric(views.expected),
+        low=by_metric(views.low),
+        high=by_metric(views.high),
+        contribution=by_metric(views.contribution),
+        metric=names[int(views.contribution[first:last].argmax())],
+        count=int(device["since_edge"]),
+        since_ts=int(device["opened_ts"]),
     )

@@ -1,48 +1,65 @@
 """All a shard's detector remembers, and its form as bytes.
 
-Format: b"WKD" and the version as a digit, CRC-32 of the rest, then MessagePack of the devices, the metrics' names, the
-(device, metric) of each series and the arrays of SeriesTable, little-endian. Devices and metrics are sorted, so equal
-states are equal bytes.
+Format: b"WKD" and the version as a digit, CRC-32 of the rest, then MessagePack of the devices' names, the metrics'
+names, how many series each device has, the metric of each series, and the records of devices and series (devices.py,
+series.py), little-endian. Devices and their metrics are sorted, so equal states are equal bytes. Format 1 is converted:
+earlier.py.
 """
 
 import copy
 import zlib
-from typing import Annotated
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from watchkeeper.detection.episode import LEAST_BAR, LEAST_EXCESS, NEVER, DeviceState
-from watchkeeper.detection.series import I64, SeriesTable
+from watchkeeper.detection import earlier
+from watchkeeper.detection.devices import DEVICE, fresh_devices
+from watchkeeper.detection.series import BINS, FIELDS, HOURS, I64, INDEX, RECORD, TAILS, fresh, from_bfloat
 from watchkeeper.errors import StateError
 from watchkeeper.migration import Upgrades, migrated
 
 MAGIC = b"WKD"
-VERSION = 1
-UPGRADES: Upgrades = {}
+VERSION = 2
+UPGRADES: Upgrades = {1: earlier.upgrade}
 """What leads from an earlier version's `_Stored`, as a list, to the next one's."""
-
-_Names = list[str]
+MOST_PLACES = 255
 
 
 class _Stored(msgspec.Struct, array_like=True):
-    names: _Names
-    devices: list[DeviceState]
-    metrics: _Names
-    owner: bytes
+    names: list[str]
+    metrics: list[str]
+    held: bytes
     metric: bytes
-    arrays: Annotated[list[bytes], msgspec.Meta(min_length=4, max_length=4)]
+    devices: bytes
+    series: bytes
+
+
+class _Listed(msgspec.Struct):
+    """What of the encoding stays the same until a series is added."""
+
+    names: list[str]
+    metrics: list[str]
+    held: bytes
+    metric: bytes
+    order: I64
+    slots: I64
 
 
 class DetectorState:
     """Baselines of every series and the alarm of every device of one shard. `score` changes it in place."""
 
-    __slots__ = ("devices", "series", "slots")
+    __slots__ = ("_listed", "_tables", "devices", "rows", "series", "slots", "used")
 
     def __init__(self) -> None:
-        self.devices: dict[str, DeviceState] = {}
-        self.slots: dict[str, dict[str, int]] = {}
-        self.series = SeriesTable()
+        self.rows: dict[str, int] = {}
+        self.slots: list[dict[str, int]] = []  # by row of device, then metric
+        self.devices: NDArray[np.void] = fresh_devices(0)
+        self.series: NDArray[np.void] = fresh(0)
+        self.used = 0  # records of series
+        self._tables: dict[tuple[str, ...], I64] = {}
+        self._listed: _Listed | None = None
 
     @classmethod
     def empty(cls) -> "DetectorState":
@@ -52,35 +69,73 @@ class DetectorState:
         """A state of its own, for a batch that may have to be taken back."""
         return copy.deepcopy(self)
 
-    def slot(self, device: str, metric: str) -> int:
-        """The slot of a series, made when it is first seen."""
-        of_device = self.slots.setdefault(device, {})
-        if metric not in of_device:
-            of_device[metric] = self.series.add(1)
-        return of_device[metric]
+    def device_rows(self, names: Sequence[str]) -> I64:
+        """The rows of devices, made when they are first seen."""
+        known = self.rows
+        for name in names:
+            if name not in known:
+                known[name] = len(known)
+                self.slots.append({})
+                self._listed = None
+        if len(known) > self.devices.size:
+            self.devices = _grown(self.devices, fresh_devices(max(len(known), 2 * self.devices.size, 8)))
+        return np.array([known[name] for name in names], np.int64)
+
+    def find(self, rows: I64, metrics: tuple[str, ...], most: int) -> I64:
+        """Where the series of these devices are: int64 (devices, metrics), -1 unknown as yet, -2 beyond the cap."""
+        table = self._tables.get(metrics)
+        if table is None or len(table) < len(self.rows):
+            grown = np.full((max(len(self.rows), self.devices.size), len(metrics)), -3, np.int64)
+            if table is not None:
+                grown[: len(table)] = table
+            elif len(self._tables) > 64:
+                self._tables.clear()
+            table = self._tables[metrics] = grown
+        found = table[rows]
+        unread = found == -3
+        if np.count_nonzero(unread):
+            for row in np.unique(rows[unread.any(axis=1)]).tolist():
+                own = self.slots[row]
+                other = -2 if len(own) >= most else -1
+                table[row] = [own.get(metric, other) for metric in metrics]
+            found = table[rows]
+        return found
+
+    def add(self, row: int, metric: str, most: int) -> int:
+        """Make the series of a device's metric; -2: the device has as many as are scored."""
+        own = self.slots[row]
+        if metric in own:
+            return own[metric]
+        if len(own) >= min(most, MOST_PLACES):
+            return -2
+        if self.used == self.series.size:
+            self.series = _grown(self.series, fresh(max(16, 2 * self.used)))
+        own[metric] = self.used
+        self.series["place"][self.used] = len(own) - 1
+        self.used += 1
+        self._listed = None
+        for table in self._tables.values():
+            table[row : row + 1] = -3
+        return own[metric]
 
     def encode(self) -> bytes:
-        names = sorted(self.devices)
-        metrics = sorted({metric for of_device in self.slots.values() for metric in of_device})
-        rank = {metric: index for index, metric in enumerate(metrics)}
-        rows = [
-            (owner, rank[metric], slot)
-            for owner, name in enumerate(names)
-            for metric, slot in sorted(self.slots.get(name, {}).items())
-        ]
-        owner, metric_of, slots = np.array(rows, np.int64).reshape(-1, 3).T
-        arrays = self.series.arrays(slots)
-        layout = SeriesTable.layout(len(rows))
+        listed = self._listed = self._listed or self._list()
         stored = _Stored(
-            names,
-            [self.devices[name] for name in names],
-            metrics,
-            owner.astype("<i4").tobytes(),
-            metric_of.astype("<i4").tobytes(),
-            [part.astype(kind).tobytes() for part, (kind, _) in zip(arrays, layout, strict=True)],
-        )
+            listed.names, listed.metrics, listed.held, listed.metric,
+            self.devices[listed.order].tobytes(), self.series[listed.slots].tobytes(),
+        )  # fmt: skip
         body = msgspec.msgpack.encode(stored)
-        return b"%b%d" % (MAGIC, VERSION) + zlib.crc32(body).to_bytes(4, "little") + body
+        return b"".join((b"%b%d" % (MAGIC, VERSION), zlib.crc32(body).to_bytes(4, "little"), body))
+
+    def _list(self) -> _Listed:
+        names = sorted(self.rows)
+        order = np.array([self.rows[name] for name in names], np.int64)
+        metrics = sorted({metric for own in self.slots for metric in own})
+        rank = {metric: index for index, metric in enumerate(metrics)}
+        owned = [sorted(self.slots[row].items()) for row in order.tolist()]
+        of, slots = np.array([(rank[m], slot) for own in owned for m, slot in own], np.int64).reshape(-1, 2).T
+        held = np.array([len(own) for own in owned], "|u1").tobytes()
+        return _Listed(names, metrics, held, of.astype("<i4").tobytes(), order, slots)
 
     @classmethod
     def decode(cls, data: bytes) -> "DetectorState":
@@ -91,10 +146,8 @@ class DetectorState:
         try:
             body = data[8:]
             if found != VERSION:
-                content = migrated(
-                    msgspec.msgpack.decode(body), found, VERSION, UPGRADES, "a detector state", StateError
-                )
-                body = msgspec.msgpack.encode(content)
+                held = msgspec.msgpack.decode(body)
+                body = msgspec.msgpack.encode(migrated(held, found, VERSION, UPGRADES, "a detector state", StateError))
             return cls._restore(msgspec.msgpack.decode(body, type=_Stored))
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise StateError(f"detector state cannot be read: {error}") from error
@@ -109,43 +162,57 @@ class DetectorState:
 
     @classmethod
     def _restore(cls, stored: _Stored) -> "DetectorState":
-        owner = _index(stored.owner, len(stored.names))
-        metric = _index(stored.metric, len(stored.metrics))
-        if len(stored.names) != len(stored.devices) or owner.size != metric.size:
+        held = np.frombuffer(stored.held, "|u1").astype(np.int64)
+        metric = np.frombuffer(stored.metric, "<i4").astype(np.int64)
+        devices = np.frombuffer(stored.devices, DEVICE).copy()
+        series = np.frombuffer(stored.series, RECORD).copy()
+        if not held.size == devices.size == len(stored.names) or not held.sum() == metric.size == series.size:
             raise ValueError("names, devices and series do not match")
-        if any(not _sane(device) for device in stored.devices):
-            raise ValueError("a device holds impossible values")
+        if metric.size and not (metric.min() >= 0 and metric.max() < len(stored.metrics)):
+            raise ValueError("a series is of no metric")
+        _check(devices, series)
         state = cls()
-        state.devices = dict(zip(stored.names, stored.devices, strict=True))
-        for slot, (at, of) in enumerate(zip(owner.tolist(), metric.tolist(), strict=True)):
-            state.slots.setdefault(stored.names[at], {})[stored.metrics[of]] = slot
-        layout = SeriesTable.layout(owner.size)
-        state.series = SeriesTable.from_arrays(
-            [
-                np.frombuffer(part, kind).reshape(shape).astype(kind[1:])
-                for part, (kind, shape) in zip(stored.arrays, layout, strict=True)
-            ]
-        )
-        series = state.series
-        if not (np.isfinite(series.num).all() and np.isfinite(series.profile).all()):
-            raise ValueError("a series holds values that are not finite")
+        state.rows = {name: row for row, name in enumerate(stored.names)}
+        if len(state.rows) != held.size:
+            raise ValueError("a device is there twice")
+        state.devices, state.series, state.used = devices, series, series.size
+        slot = 0
+        for count in held.tolist():
+            names = [stored.metrics[of] for of in metric[slot : slot + count].tolist()]
+            state.slots.append({name: slot + at for at, name in enumerate(names)})
+            slot += count
         return state
 
 
-def _index(data: bytes, below: int) -> I64:
-    index = np.frombuffer(data, "<i4").astype(np.int64)
-    if ((index < 0) | (index >= below)).any():
-        raise ValueError("a series belongs to nothing")
-    return index
+def _grown(old: NDArray[np.void], new: NDArray[np.void]) -> NDArray[np.void]:
+    new[: old.size] = old
+    return new
 
 
-def _sane(device: DeviceState) -> bool:
-    d = device
-    whole = (d.last_ts, d.opened_ts, d.edge_ts, d.quiet_ts)
-    counts = (d.late, d.readings, d.calm, d.length, d.quiet, d.since_edge, d.exceeded)
-    floats = (d.forest, d.held, d.peak, d.usual, d.bar - LEAST_BAR, d.excess - LEAST_EXCESS)
-    return (
-        all(NEVER <= value < 2**63 for value in whole)
-        and all(0 <= value < 2**62 for value in counts)
-        and all(0.0 <= value < 1e12 for value in floats)
+_COUNTS = (
+    "late", "readings", "known", "interval", "raised", "often", "excess", "blocks", "beyond", "block_peak", "block_n",
+    "since_edge", "quiet", "peak", "joint_n", "joint_wild", "joint_counted", "joint_counts",
+)  # fmt: skip
+
+
+def _check(devices: NDArray[np.void], series: NDArray[np.void]) -> None:
+    """ValueError: a record holds what no scoring could have written."""
+    numbers = [devices[name] for name, (kind, *_) in (DEVICE.fields or {}).items() if kind.base == np.dtype("<f4")]
+    fields, tails = series["fields"], series["tails"].reshape(-1, TAILS * BINS)
+    profile = from_bfloat(series["profile"])
+    counts = fields[:, [INDEX[name] for name in ("n", "changes", "repeats", "longest", "wild", "hours", "hour_n")]]
+    spreads = fields[:, [INDEX[n] for n in ("spread", "step", "short", "near_spread", "wide_spread", "variance")]]
+    sane = (
+        all(np.isfinite(part).all() for part in (*numbers, fields, series["anchor"]))
+        and all((part >= 0).all() for part in (counts, spreads, *(devices[n] for n in _COUNTS)))
+        and bool((tails <= series["counted"][:, None]).all())
+        and bool((devices["joint_counts"] <= devices["joint_counted"][:, None]).all())
+        and bool(np.abs(fields).max(initial=0.0) < 1e36)
+        and bool((np.isfinite(profile) | np.isnan(profile)).all())
+        and all(((series[name] >= -1) & (series[name] < HOURS)).all() for name in ("hour", "prev_hour"))
     )
+    if not sane:
+        raise ValueError("a record holds impossible values")
+
+
+assert len(FIELDS) * 4 + TAILS * BINS * 2 + HOURS * 2 + 8 + 6 == RECORD.itemsize  # noqa: S101 - the budget

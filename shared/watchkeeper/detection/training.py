@@ -11,7 +11,7 @@ from watchkeeper.detection.config import DEFAULT, DetectorConfig
 from watchkeeper.detection.features import FEATURE_NAMES
 from watchkeeper.detection.forest import Forest
 from watchkeeper.detection.model import Model, tail_of
-from watchkeeper.detection.scorer import measure
+from watchkeeper.detection.scorer import measured_features
 from watchkeeper.detection.series import F64, I64, Bools
 from watchkeeper.detection.state import DetectorState
 from watchkeeper.errors import ModelError
@@ -81,12 +81,10 @@ def forest_of(fitted: IsolationForest) -> Forest:
 
 def _each(histories: Iterable[History], config: DetectorConfig) -> Iterator[F64]:
     for past in histories:
-        device = np.zeros(len(past.ts), np.int64)
-        measured = measure(DetectorState.empty(), ("history",), device, past.ts, past.metrics, past.values, config)
-        keep = measured.any_warm
+        found, keep = measured_features(DetectorState.empty(), past.ts, past.metrics, past.values, config)
         if past.anomalous is not None:
             keep = keep & ~past.anomalous
-        yield measured.features[keep]
+        yield found[keep]
 
 
 def _breadth_first(left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from watchkeeper.detection.config import DEFAULT
 from watchkeeper.detection.scorer import score
 from watchkeeper.detection.state import VERSION, DetectorState
 from watchkeeper.ids import episode_id, text_id
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from watchkeeper.detection.scorer import Edge
     from watchkeeper.packs import Ints
 
+log = logging.getLogger(__name__)
 COLUMNS = ("device", "ts", "received", "flags", "salt", "origin", "tags")
 VIEWS = 8  # metrics shown on an anomaly, those that contribute most
 
@@ -34,7 +37,13 @@ def ml_score(batch: Sequence[Delivered], ctx: Context) -> Outcome:
         if not isinstance(item.record, Pack):
             continue
         pack, state = item.record, ctx.states[item.record.shard]
-        tables, edges = _scored(pack, state, ctx)
+        tables, edges, unscored = _scored(pack, state, ctx)
+        if unscored:
+            outcome.counts["unscored"] += unscored
+            log.warning(
+                "shard %d: %d values went through unscored: their devices send more than %d metrics",
+                pack.shard, unscored, DEFAULT.most_metrics,
+            )  # fmt: skip
         for table, edge in edges:
             if ctx.bundle.catalogue.profile(pack.devices[table.device[edge.row]].device).class_name == ITSELF:
                 continue  # its figures jump with the load, and its rules say what is too much
@@ -45,23 +54,24 @@ def ml_score(batch: Sequence[Delivered], ctx: Context) -> Outcome:
     return outcome
 
 
-def _scored(pack: Pack, state: DetectorState, ctx: Context) -> tuple[list[Table], list[tuple[Table, Edge]]]:
-    """The pack's tables with their scores; and the edges, each with the table that its row is in."""
+def _scored(pack: Pack, state: DetectorState, ctx: Context) -> tuple[list[Table], list[tuple[Table, Edge]], int]:
+    """The pack's tables with their scores; the edges, each with the table that its row is in; values not scored."""
     if _apart(pack):
         scored = [_score(pack, table, state, ctx) for table in pack.tables]
-        return [table for table, _ in scored], [(table, edge) for table, edges in scored for edge in edges]
+        found = [(table, edge) for table, edges, _ in scored for edge in edges]
+        return [table for table, _, _ in scored], found, sum(unscored for _, _, unscored in scored)
     together, place = _together(pack)
-    whole, edges = _score(pack, together, state, ctx)
+    whole, edges, unscored = _score(pack, together, state, ctx)
     ends = np.cumsum([len(table) for table in pack.tables])[:-1]
     flags, scores = np.split(whole.flags[place], ends), np.split(whole.score[place], ends)
     tables = [
         dataclasses.replace(table, flags=of_table, score=score_of_table)
         for table, of_table, score_of_table in zip(pack.tables, flags, scores, strict=True)
     ]
-    return tables, [(whole, edge) for edge in edges]
+    return tables, [(whole, edge) for edge in edges], unscored
 
 
-def _score(pack: Pack, table: Table, state: DetectorState, ctx: Context) -> tuple[Table, list[Edge]]:
+def _score(pack: Pack, table: Table, state: DetectorState, ctx: Context) -> tuple[Table, list[Edge], int]:
     # A device that has changed its site is listed twice, and is one device all the same.
     names = {f"{who.tenant}\0{who.device}": None for who in pack.devices}
     number = {name: index for index, name in enumerate(names)}
@@ -70,7 +80,7 @@ def _score(pack: Pack, table: Table, state: DetectorState, ctx: Context) -> tupl
     flags = table.flags.copy()
     flags[scored.warming] |= Flag.WARMING
     flags[scored.anomalous] |= Flag.ANOMALOUS
-    return dataclasses.replace(table, flags=flags, score=scored.score), scored.edges
+    return dataclasses.replace(table, flags=flags, score=scored.score), scored.edges, scored.unscored
 
 
 def _apart(pack: Pack) -> bool:
@@ -80,7 +90,10 @@ def _apart(pack: Pack) -> bool:
 
 
 def _together(pack: Pack) -> tuple[Table, Ints]:
-    """All readings of a pack as one table over all its metrics, in order of time; and where each of them is in it."""
+    """All readings of a pack as one table over all its metrics, in order of time; and where each of them is in it.
+
+    Within its own table a device's readings keep their order: a late one stays behind the newer ones it came after.
+    """
     metrics = tuple(dict.fromkeys(name for table in pack.tables for name in table.metrics))
     values = np.full((len(metrics), len(pack)), np.nan)
     start = 0
@@ -90,10 +103,21 @@ def _together(pack: Pack) -> tuple[Table, Ints]:
         start += len(table)
     columns = {name: np.concatenate([getattr(t, name) for t in pack.tables]) for name in COLUMNS}
     whole = Table(metrics, values=values, score=np.empty(0), rules={}, **columns)
-    order = np.argsort(whole.ts, kind="stable")
+    order = np.argsort(np.concatenate([_newest(table) for table in pack.tables]), kind="stable")
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     return whole.reordered(order), place
+
+
+def _newest(table: Table) -> Ints:
+    """For each reading the newest time its device has sent up to then, in this table."""
+    first = int(table.ts.min()) if len(table) else 0
+    by_device = np.argsort(table.device, kind="stable")
+    since = table.ts[by_device] - first
+    far = (since.max(initial=0) + 1) * table.device[by_device]  # keeps devices apart
+    newest = np.empty(len(table), np.int64)
+    newest[by_device] = np.maximum.accumulate(since + far) - far + first
+    return newest
 
 
 def _anomaly(pack: Pack, table: Table, edge: Edge, ctx: Context) -> Anomaly:

@@ -25,7 +25,6 @@ from watchkeeper.detection import model as model_format
 from watchkeeper.detection.features import FEATURE_NAMES
 from watchkeeper.detection.forest import Forest
 from watchkeeper.detection.model import Model
-from watchkeeper.detection.scorer import score
 from watchkeeper.detection.state import DetectorState
 from watchkeeper.explaining.state import ExplainState, Open, Waiting
 from watchkeeper.ids import text_id
@@ -231,10 +230,15 @@ def states() -> dict[str, object]:
     check.marks = {"pump.hunting": {0: [1, TS - 9, TS]}}
     check.samples = {"pump.warming": Samples(np.array([0, 0]), np.array([TS - 60_000, TS]), np.array([58.0, 61.5]))}
     detector = DetectorState.empty()
-    values = np.array([[100.0 + i % 7, 2.0 + i % 3] for i in range(120)])
-    score(
-        detector, ["acme\0pump-1"], np.zeros(120, np.int64), TS + 1000 * np.arange(120), ("flow", "vibration"), values
-    )
+    detector.device_rows(["acme\0pump-1"])
+    for metric in ("flow", "vibration"):
+        detector.add(0, metric, 64)
+    for name in ("anchor", "fields", "tails", "profile", "counted"):  # numbers that no processor rounds in its own way
+        column = detector.series[name]
+        column[:] = np.arange(1, 1 + column.size).reshape(column.shape)
+    detector.series["counted"] = 900
+    for name in ("last_ts", "readings", "known", "joint_n", "joint_counted", "joint"):
+        detector.devices[name][0] = 1200
     store = StoreState(9, [SegmentRef(0, 8, "0123456789abcdef", 64, TS, TS + 9)])
     store.know(KnownDevice("acme", "pump-1", "north", ("flow",), TS, TS + 9, TS + 10))
     delivery = records()["delivery"]
@@ -330,6 +334,11 @@ def kinds() -> dict[str, Kind]:
     }
 
 
+def detector_of_version_1(_: object) -> DetectorState:
+    """What is carried over of the first format's golden file is told in tests/unit/detection/test_earlier.py."""
+    return DetectorState.decode(path_of("state-ml_score", 1).read_bytes())
+
+
 def check_of_version_1(check: CheckState) -> CheckState:
     """Version 1 had neither marks nor samples."""
     return dataclasses.replace(check, marks={}, samples={})
@@ -346,6 +355,7 @@ def clean_of_version_1(present: CleanState) -> CleanState:
 EARLIER: dict[tuple[str, int], Callable[[Any], Any]] = {
     ("state-rule_check", 1): check_of_version_1,
     ("state-clean", 1): clean_of_version_1,
+    ("state-ml_score", 1): detector_of_version_1,
 }
 """By kind and earlier version: what the present sample would be, had it been stored in that version and migrated."""
 

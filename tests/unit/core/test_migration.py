@@ -85,12 +85,14 @@ def test_a_migrated_state_is_written_in_this_version_when_it_changes():
 def test_a_detector_an_earlier_release_wrote_is_migrated(monkeypatch):
     state = states()["ml_score"]
     old = state.encode()
-    monkeypatch.setattr(detector, "VERSION", 2)
-    monkeypatch.setattr(detector, "UPGRADES", {1: lambda content: content})
+    present = detector.VERSION
+    monkeypatch.setattr(detector, "VERSION", present + 1)
+    monkeypatch.setattr(detector, "UPGRADES", {present: lambda content: content})
     assert detector.DetectorState.decode(old).encode() == state.encode() != old
-    monkeypatch.setattr(detector, "VERSION", 1)
-    with pytest.raises(StateError, match=r"2; this release reads 1.* newer release"):
-        detector.DetectorState.decode(b"WKD2" + old[4:])
+    monkeypatch.setattr(detector, "VERSION", present)
+    monkeypatch.setattr(detector, "UPGRADES", {1: lambda content: content})
+    with pytest.raises(StateError, match=rf"{present + 1}; this release reads 1 to {present}.* newer release"):
+        detector.DetectorState.decode(b"WKD%d" % (present + 1) + old[4:])
 
 
 def test_a_segment_an_earlier_release_wrote_is_read(monkeypatch):

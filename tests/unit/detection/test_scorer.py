@@ -11,7 +11,7 @@ from tests.unit.detection.series_of import SENSORS, noise, pump, times
 from watchkeeper.detection.config import DEFAULT
 from watchkeeper.detection.features import FEATURE_NAMES
 from watchkeeper.detection.scorer import Scored, score
-from watchkeeper.detection.series import FIELDS
+from watchkeeper.detection.series import INDEX
 from watchkeeper.detection.state import DetectorState
 from watchkeeper.detection.training import History, train, training_features
 
@@ -130,7 +130,7 @@ def test_a_daily_profile_is_learnt() -> None:
     x = 50.0 + day + noise("gaussian", n, 1)
     state = DetectorState.empty()
     assert all(row < 288 for row in opened(watch(x, 300_000, state)))
-    assert state.series.num[FIELDS.index("gain"), 0] > 0.5
+    assert state.series["fields"][0, INDEX["gain"]] > 0.5
 
 
 def test_the_forest_is_trained_on_what_scoring_sees_and_finds_faults_too() -> None:

@@ -213,3 +213,33 @@ def test_an_open_episode_speaks_up_once_a_minute_at_most():
     times = [anomaly.ts for anomaly in edges(drive)]
     assert len(times) >= 2
     assert all(b - a >= MINUTE for a, b in pairwise(times))
+
+
+def test_values_beyond_the_most_metrics_of_a_device_are_counted_and_travel_on():
+    names = " ".join(f"m{n}" for n in range(DEFAULT.most_metrics + 6))
+    rows = [(NOW + s * SECOND, *([1.5] * (DEFAULT.most_metrics + 6))) for s in range(5)]
+    drive = Drive("ml_score")
+    drive.take(pack_of("meter", names, rows))
+    [reading, *_] = readings_of(drive.came(FINAL_DATA_STORAGE))
+    assert len(reading.values) == DEFAULT.most_metrics + 6
+    assert drive.ports.meter.total("0001-01-01", "9999-12-31")["ml_score"]["unscored"] == 30
+
+
+def test_a_late_reading_is_scored_as_such_also_in_company_of_a_device_of_two_sets():
+    rows = steady(60)
+    rows.insert(50, rows.pop(20))
+    others = steady(60, seed=9)
+    apart, company = Drive("ml_score"), Drive("ml_score")
+    apart.take(pump(rows))
+    flow = pack_of("pump-2", "flow", [(ts, f) for ts, f, _ in others])
+    pressure = pack_of("pump-2", "discharge_pressure", [(ts, p) for ts, _, p in others])
+    company.take(joined(pump(rows), flow, pressure))
+
+    def scores(drive):
+        tables = [(pack, table) for pack in drive.came(FINAL_DATA_STORAGE) for table in pack.tables]
+        return [
+            table.score[row] for pack, table in tables for row in range(len(table))
+            if pack.devices[table.device[row]].device == "pump-1"
+        ]  # fmt: skip
+
+    assert scores(company) == scores(apart)
