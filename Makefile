@@ -7,17 +7,19 @@ PACKAGES     := shared functions tests
 
 VENV  := .venv
 BIN   := $(VENV)/bin
+BOARDS := .venv-boards
 STAMP := $(VENV)/.watchkeeper-is-installed
+BOARDS_STAMP := $(BOARDS)/.boards-are-installed
 PIP   := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 LOCK  := env -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv --no-config --quiet pip compile pyproject.toml \
          --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --custom-compile-command "make lock" \
          $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench schemas lock setup clean
+.PHONY: help demo test lint format bench bench-detection schemas lock setup clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 demo: $(STAMP) ## Run the whole pipeline on this machine for DEMO_SECONDS (60), then show what it saw
 	$(BIN)/watchkeeper demo --seconds $(DEMO_SECONDS)
@@ -40,6 +42,9 @@ bench: $(STAMP) ## Measure what a reading costs in each stage, and how much a wh
 	$(BIN)/python benchmarks/rules.py
 	$(BIN)/python benchmarks/sustained.py
 
+bench-detection: $(STAMP) $(BOARDS_STAMP) ## Measure how well readings are judged, beside others, and render docs/detection.md
+	$(BIN)/python benchmarks/detection/bench.py --peers $(BOARDS)/bin/python $(BENCH_ARGS)
+
 schemas: $(STAMP) ## Write the JSON Schemas of every topic anew
 	$(BIN)/python -m watchkeeper.schemas
 
@@ -50,6 +55,7 @@ lock: $(BIN)/uv ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1 
 	$(LOCK) -o requirements/aws.txt   --extra aws   -c requirements/dev.txt
 	$(LOCK) -o requirements/azure.txt --extra azure -c requirements/dev.txt -c requirements/aws.txt
 	$(LOCK) -o requirements/infra.txt --extra infra -c requirements/dev.txt -c requirements/aws.txt -c requirements/azure.txt
+	$(LOCK) -o requirements/boards.txt --extra boards -c requirements/dev.txt -c requirements/infra.txt
 
 setup: $(STAMP) ## Make .venv and install everything into it; the others do it by themselves
 
@@ -64,6 +70,13 @@ $(STAMP): pyproject.toml requirements/dev.txt
 	@echo "watchkeeper: installing the pinned packages into $(VENV); this takes about a minute, once"
 	@$(PIP) install --require-hashes --no-deps -r requirements/dev.txt  # a lock is whole: nothing is left to be resolved
 	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The packages of other detectors, which agree with nobody else's.
+$(BOARDS_STAMP): requirements/boards.txt | $(STAMP)
+	@echo "watchkeeper: installing the detectors it is measured beside into $(BOARDS), once"
+	@$(BIN)/python -m venv --clear $(BOARDS)
+	@$(BOARDS)/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes --no-deps -r requirements/boards.txt
 	@touch $@
 
 $(BIN)/uv:

@@ -20,6 +20,7 @@ LOCKS = {
     "aws": ["aws"],
     "azure": ["azure"],
     "infra": ["infra"],
+    "boards": ["boards"],
 }
 
 
