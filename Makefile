@@ -14,16 +14,18 @@ INFRA := .venv-infra
 INFRA_STAMP := $(INFRA)/.watchkeeper-is-installed
 EMULATORS := .venv-emulators
 EMULATED  := $(EMULATORS)/.is-made
+BOARDS := .venv-boards
+BOARDS_STAMP := $(BOARDS)/.boards-are-installed
 PIP   := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 LOCK  := env -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv --no-config --quiet pip compile \
          --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --custom-compile-command "make lock" \
          $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench bench-aws schemas lock bundles infra setup clean
+.PHONY: help demo test lint format bench bench-aws bench-detection schemas lock bundles infra setup clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 demo: $(STAMP) ## Run the whole pipeline on this machine for DEMO_SECONDS (60), then show what it saw
 	$(BIN)/watchkeeper demo --seconds $(DEMO_SECONDS)
@@ -47,6 +49,9 @@ bench: $(STAMP) $(PEERS_STAMP) ## Measure speed, and render docs/performance.md 
 bench-aws: $(STAMP) $(EMULATED) ## Measure what a reading costs in the Lambda handlers, and in dollars (2 minutes)
 	$(BIN)/python benchmarks/aws.py --emulators
 
+bench-detection: $(STAMP) $(BOARDS_STAMP) ## Measure how well readings are judged, beside others, and render docs/detection.md
+	$(BIN)/python benchmarks/detection/bench.py --peers $(BOARDS)/bin/python $(BENCH_ARGS)
+
 schemas: $(STAMP) ## Write the JSON Schemas of every topic anew
 	$(BIN)/python -m watchkeeper.schemas
 
@@ -60,6 +65,7 @@ lock: $(BIN)/uv ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1 
 	$(LOCK) pyproject.toml -o requirements/infra.txt --extra infra --extra infra-checks \
 		-c requirements/dev.txt -c requirements/aws.txt -c requirements/azure.txt
 	$(LOCK) pyproject.toml -o requirements/bench.txt --extra bench -c requirements/infra.txt
+	$(LOCK) pyproject.toml -o requirements/boards.txt --extra boards -c requirements/dev.txt -c requirements/infra.txt
 	$(LOCK) --group emulators -o requirements/emulators.txt
 
 bundles: $(STAMP) ## Build what the functions on AWS carry, into build/bundles: the same bytes on every machine
@@ -104,6 +110,13 @@ $(EMULATED): requirements/emulators.txt $(STAMP)
 	@if $(EMULATORS)/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes --no-deps \
 		-r requirements/emulators.txt; then touch $@; \
 	else echo "watchkeeper: the emulators cannot be installed; tests that need them will be skipped" >&2; fi
+
+# The packages of other detectors, which agree with nobody else's.
+$(BOARDS_STAMP): requirements/boards.txt | $(STAMP)
+	@echo "watchkeeper: installing the detectors it is measured beside into $(BOARDS), once"
+	@$(BIN)/python -m venv --clear $(BOARDS)
+	@$(BOARDS)/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes --no-deps -r requirements/boards.txt
+	@touch $@
 
 $(BIN)/uv:
 	@$(MAKE_VENV)

@@ -21,6 +21,7 @@ LOCKS = {
     "azure": ["azure"],
     "infra": ["infra", "infra-checks"],
     "bench": ["bench"],
+    "boards": ["boards"],
 }
 ALONE = {"bench"}  # in a venv of its own: what it shares with the others is the core's dependencies only
 APART = "emulators"  # in an environment of its own, so of other versions than the rest: a dependency group

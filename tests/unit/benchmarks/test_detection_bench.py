@@ -1,0 +1,71 @@
+"""The benchmark of the detector: its page is made from its results, and altered copies come back to their rows."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from watchkeeper_local.backtest import judge
+from watchkeeper_local.backtest_file import Series
+
+FOLDER = Path(__file__).resolve().parents[3] / "benchmarks" / "detection"
+
+
+@pytest.fixture(autouse=True)
+def _found(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    yield
+    for name in ("altered", "boards", "render"):
+        sys.modules.pop(name, None)
+
+
+def series(n=400):
+    values = np.random.default_rng(1).normal(50.0, 1.0, (n, 3))
+    ts = 1_700_000_000_000 + 60_000 * np.arange(n)
+    return Series([str(at) for at in ts.tolist()], ts, ("a", "b", "c"), values, [])
+
+
+def test_the_page_says_what_the_results_say():
+    import render
+
+    found = json.loads((FOLDER / "results.json").read_text("utf-8"))
+    page = (FOLDER.parents[1] / "docs" / "detection.md").read_text("utf-8")
+    assert page.partition(render.BEGIN)[2].partition(render.END)[0].strip() == render.as_markdown(found)
+
+
+@pytest.mark.parametrize("way", ["cropped", "shifted in time", "rescaled", "sensors permuted", "gaps and duplicates"])
+def test_verdicts_on_an_altered_copy_come_back_to_the_rows_they_are_of(way):
+    import altered
+    import boards
+
+    whole = series()
+    copy = altered.WAYS[way](whole)
+    marks = copy.origin.astype(float)
+    back = altered.back({"x": copy}, {"x": boards.Verdict(marks, marks, marks)}, {"x": whole})["x"]
+    kept = np.unique(copy.origin)
+    assert back.score[kept].tolist() == kept.tolist()
+    assert back.score.sum() == kept.sum()
+    assert len(back.alert) == len(whole.ts)
+    assert not np.array_equal(copy.series.values, whole.values) or not np.array_equal(copy.series.ts, whole.ts)
+
+
+@pytest.mark.parametrize("way", ["shifted in time", "rescaled"])
+def test_the_detector_says_the_same_of_a_copy_at_another_time_or_in_other_units(way):
+    import altered
+
+    whole = series(1500)
+    whole.values[1200:, 1] += 8.0
+    one, other = judge(whole), judge(altered.WAYS[way](whole).series)
+    assert np.flatnonzero(one.alert).tolist() == np.flatnonzero(other.alert).tolist() != []
+    np.testing.assert_allclose(one.score, other.score, atol=0.02)
+
+
+def test_the_detector_says_the_same_of_sensors_under_each_others_names():
+    import altered
+
+    whole = series(1500)
+    whole.values[1200:] += 3.0
+    one, other = judge(whole), judge(altered.permuted(whole).series)
+    np.testing.assert_allclose(one.score, other.score, atol=0.02)
