@@ -2,7 +2,7 @@
 # Works with GNU make 3.81 (macOS) and newer; needs Python 3.11 or newer. Name another one by `make demo PYTHON=…`.
 
 DEMO_SECONDS ?= 60
-PYTEST_ARGS  ?= -n 4 --dist loadfile --cov
+PYTEST_ARGS  ?= -n 4 --dist loadfile $(if $(COVERAGE),--cov)
 PACKAGES     := shared functions infra tests
 
 VENV  := .venv
@@ -30,7 +30,7 @@ help: ## Say what can be made
 demo: $(STAMP) ## Run the whole pipeline on this machine for DEMO_SECONDS (60), then show what it saw
 	$(BIN)/watchkeeper demo --seconds $(DEMO_SECONDS)
 
-test: lint $(INFRA_STAMP) $(EMULATED) ## Everything that CI checks: lint, types, imports, tests, coverage of the core
+test: lint $(INFRA_STAMP) $(EMULATED) ## Lint, types, imports and tests (COVERAGE=1: also how much of the core they reach, as CI does)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(STAMP) ## Rules, formatting, types and who may import whom, without the tests

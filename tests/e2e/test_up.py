@@ -12,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.e2e.conftest import free_ports
 from watchkeeper_local.sources.send import open_sender
 
 NAB = Path(__file__).parents[3] / "shared" / "data" / "nab"
@@ -121,7 +122,7 @@ def test_beyond_loopback_it_wants_keys_and_with_them_it_lets_in_only_their_holde
 
 def test_a_taken_port_and_a_changed_number_of_shards_are_said_plainly(up, tmp_path):
     flags = ("--data-dir", str(tmp_path / "other"), "--http-port", str(up.http_port))
-    taken = command("up", *flags, "--mqtt-port", str(up.mqtt_port + 10))
+    taken = command("up", *flags, "--mqtt-port", str(free_ports()[1]))
     assert taken.returncode == 2
     assert f"{up.http_port}" in taken.stderr
     assert "--http-port" in taken.stderr
