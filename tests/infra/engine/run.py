@@ -99,8 +99,9 @@ def planted(graph, plant):
 def _load(program):
     """Load what the program will need of the SDK, which takes seconds, once before the processes part."""
     source = "".join(file.read_text() for file in program.rglob("*.py"))
-    for module, name in sorted(set(re.findall(r"\baws\.(\w+)\.([A-Z]\w+)", source))):
-        getattr(importlib.import_module(f"pulumi_aws.{module}"), name)
+    for sdk, cloud in (("pulumi_aws", "aws"), ("pulumi_azure_native", "azure")):
+        for module, name in sorted(set(re.findall(rf"\b{cloud}\.(\w+)\.([A-Z]\w+)", source))):
+            getattr(importlib.import_module(f"{sdk}.{module}"), name)
 
 
 def _scenario(scenario, program, answer):
