@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from email.message import Message
 
 REFUSED, PATIENCE_S = 403, 600.0
 """A right that was given just now may take Azure ten minutes to know of."""
@@ -20,7 +21,7 @@ class Answer(NamedTuple):
     """What a service has answered; `body` is empty for HEAD."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Message
     body: bytes
 
 
@@ -51,9 +52,9 @@ def ask(
             request.add_header(name, value)
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - as above
-                answer = Answer(response.status, dict(response.headers), response.read())
+                answer = Answer(response.status, response.headers, response.read())
         except urllib.error.HTTPError as error:
-            answer = Answer(error.code, dict(error.headers), error.read())
+            answer = Answer(error.code, error.headers, error.read())
         if answer.status in taken:
             return answer
         if answer.status != REFUSED or time.monotonic() > until:

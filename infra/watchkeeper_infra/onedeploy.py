@@ -60,13 +60,14 @@ def _take(app: str, package: str, management: str, token: Callable[[], str]) -> 
     address = f"{management}{app}/extensions/onedeploy?api-version={WEB_VERSION}"
     body = json.dumps({"properties": {"packageUri": package, "remoteBuild": False}}).encode()
     answer = ask("PUT", address, token, body, {"Content-Type": "application/json"})
-    until = time.monotonic() + PATIENCE_S
-    while answer.status == 202 and (where := answer.headers.get("Location")):
+    until, where = time.monotonic() + PATIENCE_S, answer.headers.get("Location")
+    while answer.status == 202 and where:
         if time.monotonic() > until:
             message = f"{app} has not taken its package in {PATIENCE_S:g} s"
             raise RuntimeError(message)
         time.sleep(LOOK_S)
         answer = ask("GET", where, token)
+        where = answer.headers.get("Location", where)
     state = _state_of(answer.body)
     if state in {"Failed", "Canceled"}:
         message = f"{app} did not take its package: {answer.body[:500].decode('utf-8', 'replace')}"

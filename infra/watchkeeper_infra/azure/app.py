@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 PYTHON = "3.13"
 PACKAGES = "packages"  # the container that the platform runs the package from
+CONNECTIONS = ("AzureWebJobsStorage", "WatchkeeperEventHubs", "WatchkeeperStorage")
+"""What triggers name as the service that they look at; the app comes to each of them with its identity."""
 HOST_ROLES = {
     "host-blobs": "Storage Blob Data Owner",
     "host-queues": "Storage Queue Data Contributor",
@@ -172,13 +174,20 @@ class OwnApp(pulumi.ComponentResource):
         )
 
     def _host_settings(self) -> dict[str, pulumi.Input[str]]:
-        """How the host finds its own storage; its id is told, since names of apps are cut after 32 letters."""
-        endpoints = self.host.primary_endpoints
-        return {
-            "AZURE_CLIENT_ID": self.identity.client_id,
+        """Who the app is, to whom, and where the host's own storage is.
+
+        The host's id is told, since it would be the app's name after 32 letters.
+        """
+        endpoints, client = self.host.primary_endpoints, self.identity.client_id
+        as_itself: dict[str, pulumi.Input[str]] = {}
+        for connection in CONNECTIONS:
+            as_itself |= {f"{connection}__credential": "managedidentity", f"{connection}__clientId": client}
+        return as_itself | {
+            "AZURE_CLIENT_ID": client,
+            "APPLICATIONINSIGHTS_AUTHENTICATION_STRING": pulumi.Output.concat(
+                "ClientId=", client, ";Authorization=AAD"
+            ),
             "AzureFunctionsWebHost__hostid": f"{self.name.replace('_', '-')}-{self._site.digest}",
-            "AzureWebJobsStorage__credential": "managedidentity",
-            "AzureWebJobsStorage__clientId": self.identity.client_id,
             "AzureWebJobsStorage__blobServiceUri": endpoints.blob,
             "AzureWebJobsStorage__queueServiceUri": endpoints.queue,
             "AzureWebJobsStorage__tableServiceUri": endpoints.table,

@@ -74,7 +74,7 @@ class StageFunctions(pulumi.ComponentResource):
             "WATCHKEEPER_SHARDS": str(config.shards),
             "WATCHKEEPER_PARTITIONS": str(config.partitions),
             "WatchkeeperEventHubs__fullyQualifiedNamespace": about.stream.address,
-            "WatchkeeperEventHubs__credential": "managedidentity",
+            "WatchkeeperStorage__blobServiceUri": about.lake.uri,
             "AzureFunctionsJobHost__logging__logLevel__default": config.log_level.capitalize(),
             "APPLICATIONINSIGHTS_CONNECTION_STRING": about.seen.insights.connection_string,
             **self._batches(function),

@@ -56,7 +56,7 @@ def added(token, inputs, uuid):
         "DatabaseAccount": {"documentEndpoint": f"https://{name}.documents.azure.com:443/"},
         "Vault": {"properties": {**inputs.get("properties", {}), "vaultUri": f"https://{name}.vault.azure.net/"}},
         "WebApp": {"defaultHostName": f"{name}.azurewebsites.net"},
-        "UserAssignedIdentity": {"principalId": uuid, "clientId": uuid.replace("-4", "-5")},
+        "UserAssignedIdentity": {"principalId": uuid, "clientId": uuid.replace("-4", "-5", 1)},
         "WebPubSub": {"hostName": f"{name}.webpubsub.azure.com"},
         "StaticSite": {"defaultHostname": "calm-sea-1.azurestaticapps.net"},
         "Component": {"connectionString": f"InstrumentationKey={uuid}"},
