@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 ENVIRONMENT = Path(__file__).parents[2] / ".venv-emulators"  # made by `make setup`
+NODE = Path(__file__).parent / "node" / "node_modules" / ".bin"  # also made by it, where npm is to be had
 PATIENCE_S = 30.0
+AZURE_ACCOUNT = ("watchkeeper", base64.b64encode(secrets.token_bytes(64)).decode())  # a name and its key
 
 
 class NotToBeHadError(Exception):
@@ -24,8 +28,8 @@ class NotToBeHadError(Exception):
 
 
 def tool(name: str) -> Path:
-    """A program of the emulators' environment. NotToBeHadError: it is not there."""
-    found = [ENVIRONMENT / "bin" / name, *ENVIRONMENT.glob(f"lib/python3*/site-packages/*/bin/{name}")]
+    """A program of the emulators' environments. NotToBeHadError: it is not there."""
+    found = [ENVIRONMENT / "bin" / name, NODE / name, *ENVIRONMENT.glob(f"lib/python3*/site-packages/*/bin/{name}")]
     for path in found:
         if path.exists():
             return path
@@ -125,6 +129,17 @@ def tansu(folder: Path) -> Iterator[Server]:
     here = f"tcp://127.0.0.1:{port}"
     options = ["--listener-url", here, "--advertised-listener-url", here, "--storage-engine", "memory://tansu/"]
     yield from _running(Server([tool("tansu"), "broker", *options], port, folder))
+
+
+@contextlib.contextmanager
+def azurite(folder: Path) -> Iterator[Server]:
+    """Azure's blobs, in memory; `AZURE_ACCOUNT` has a key for them."""
+    port = free_port()
+    settings = {"AZURITE_ACCOUNTS": ":".join(AZURE_ACCOUNT)}
+    options = ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--inMemoryPersistence", "--skipApiVersionCheck"]
+    yield from _running(
+        Server([tool("azurite-blob"), *options, "--silent", "--disableTelemetry"], port, folder, settings)
+    )
 
 
 def _running(server: Server) -> Iterator[Server]:
