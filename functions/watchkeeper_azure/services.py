@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
 
     from watchkeeper_azure.cosmos import CosmosDatabase
+    from watchkeeper_azure.event_hubs import Namespace
     from watchkeeper_azure.settings import Settings
 
 CONNECT_S, READ_S, RETRIES = 2, 5, 3  # of each try of a request, and how often it is tried again
@@ -69,6 +70,17 @@ class Services:
 
         told = self._settings
         return CosmosDatabase(_needed(told.cosmos, "COSMOS"), told.cosmos_key or self.credential, told.cosmos_database)
+
+    @functools.cached_property
+    def event_hubs(self) -> Namespace:
+        """The namespace with the hubs."""
+        from watchkeeper_azure.event_hubs import Namespace
+
+        told = self._settings
+        if told.event_hubs_connection:
+            return Namespace(connection=told.event_hubs_connection, timeout_s=told.event_hubs_timeout_s)
+        host = _needed(told.event_hubs, "EVENT_HUBS")
+        return Namespace(host=host, credential=self.credential, timeout_s=told.event_hubs_timeout_s)
 
     @functools.cached_property
     def vault(self) -> SecretClient:

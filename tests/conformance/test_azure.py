@@ -4,11 +4,20 @@ import pytest
 
 from tests.conformance.blobs_suite import BlobsSuite
 from tests.conformance.meter_suite import MeterSuite
+from tests.conformance.stream_suite import StreamSuite
 from tests.conformance.tables_suite import TablesSuite
-from tests.emulators.azure import container_of, database_of, new_container, new_tables
+from tests.emulators.azure import ReadBack, container_of, database_of, new_container, new_hubs, new_tables
 from watchkeeper_azure.blobs import AzureBlobs
 from watchkeeper_azure.meter import CosmosMeter
 from watchkeeper_azure.tables import CosmosTables
+
+
+class TestEventHubsStream(StreamSuite):
+    @pytest.fixture(params=[1, 4], ids=["one partition", "four partitions"])
+    def stream(self, request, hubs):
+        stream = ReadBack(hubs, new_hubs(hubs, request.param))
+        yield stream
+        stream.close()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from tests.docs.pages import ROOT
-from tests.infra.graph import Graph
+from tests.infra.graph import AzureGraph, Graph
 from tests.infra.scenarios import PLANTS, SCENARIOS, as_pulumi
 from watchkeeper_infra.config import Given, read_config
 
@@ -34,12 +34,16 @@ def answer(tmp_path_factory, worker_id):
 def graphs(answer):
     """The graphs by scenario, each with the configuration that it was made from."""
     for name, scenario in SCENARIOS.items():
-        made = answer["graphs"][name] | {"stack": scenario.stack, "secret_values": scenario.secret_values}
+        made = answer["graphs"][name] | {
+            "cloud": scenario.cloud,
+            "stack": scenario.stack,
+            "secret_values": scenario.secret_values,
+        }
         if not made["error"]:
             values, secret = as_pulumi(scenario, "bundles")
             made["config"] = read_config(Given(scenario.stack, values, frozenset(secret)))
         answer["graphs"][name] = made
-    return {name: Graph(made) for name, made in answer["graphs"].items()}
+    return {name: (AzureGraph if made["cloud"] == "azure" else Graph)(made) for name, made in answer["graphs"].items()}
 
 
 def _run(folder):

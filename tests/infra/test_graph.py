@@ -64,7 +64,16 @@ def test_a_planted_wrong_iam_document_is_found(answer, name, said):
 
 
 def test_our_own_provider_can_be_taken_apart_and_uploads_when_the_content_is_another(answer):
-    assert answer["dynamic"]["small"] == [[[False, []], [True, []], [True, ["app_id"]]]]
+    assert answer["dynamic"]["small"] == [
+        {
+            "": [False, []],
+            "app_id": [True, ["app_id"]],
+            "branch": [True, ["branch"]],
+            "digest": [True, []],
+            "folder": [False, []],
+            "region": [False, []],
+        }
+    ]
     assert answer["dynamic"]["wrong"] == []
 
 
