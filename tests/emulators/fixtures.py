@@ -2,11 +2,14 @@
 
 import contextlib
 import itertools
+import time
+import types
 
 import pytest
 
 from tests.emulators.aws import CREDENTIALS, emulated, new_bucket, new_tables
-from tests.emulators.servers import NotToBeHadError, ministack, noida, tansu
+from tests.emulators.cosmos.server import cosmos_stand_in
+from tests.emulators.servers import NotToBeHadError, azurite, event_hubs, ministack, noida, tansu
 from tests.simulator.scenario import PARTITIONS
 from watchkeeper.ports import Ports
 from watchkeeper_adapters.claim_check import ClaimChecked
@@ -19,7 +22,7 @@ from watchkeeper_aws.tables import DynamoTables
 
 _numbers = itertools.count()
 
-SERVERS = {"aws_server", "kafka_server", "group_server", "broker"}
+SERVERS = {"aws_server", "kafka_server", "group_server", "broker", "blob_server", "cosmos_server", "hubs_server"}
 
 
 def pytest_collection_modifyitems(items):
@@ -64,6 +67,30 @@ def kafka_server(tmp_path_factory):
 @pytest.fixture(scope="session")
 def group_server(tmp_path_factory):
     yield from _served(tansu, tmp_path_factory.mktemp("tansu"))
+
+
+@pytest.fixture(scope="session")
+def blob_server(tmp_path_factory):
+    yield from _served(azurite, tmp_path_factory.mktemp("azurite"))
+
+
+@pytest.fixture(scope="session")
+def hubs_server(tmp_path_factory):
+    yield from _served(event_hubs, tmp_path_factory.mktemp("event-hubs"))
+
+
+@pytest.fixture
+def hubs(hubs_server, monkeypatch):
+    """Event Hubs, whose library looks every 2 ms whether a link is open, not every 50."""
+    quick = types.SimpleNamespace(time=time.time, sleep=lambda seconds: time.sleep(min(seconds, 0.002)))
+    monkeypatch.setattr("azure.eventhub._client_base.time", quick)
+    return hubs_server
+
+
+@pytest.fixture(scope="session")
+def cosmos_server():
+    with cosmos_stand_in() as server:
+        yield server
 
 
 @pytest.fixture
