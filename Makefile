@@ -70,8 +70,8 @@ lock: $(BIN)/uv ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1 
 	$(LOCK) pyproject.toml -o requirements/boards.txt --extra boards -c requirements/dev.txt -c requirements/infra.txt
 	$(LOCK) --group emulators -o requirements/emulators.txt
 
-bundles: $(STAMP) ## Build what the functions on AWS carry, into build/bundles: the same bytes on every machine
-	$(BIN)/python -m watchkeeper_infra.build
+bundles: $(STAMP) ## Build what the functions carry (CLOUD=aws or azure; both), the same bytes on every machine
+	$(BIN)/python -m watchkeeper_infra.build $(CLOUD)
 
 infra: $(INFRA_STAMP) ## Make .venv-infra, in which Pulumi runs the program in infra/
 
