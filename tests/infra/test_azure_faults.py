@@ -152,14 +152,14 @@ FAULTS = [
 
 
 @pytest.fixture(scope="module")
-def texts(graphs):
+def texts(azure_graphs):
     """The registrations as JSON: read anew, they are a copy to spoil."""
-    return {name: json.dumps(graphs[name].made["resources"]) for name in ("azure-small", "azure-large")}
+    return {name: json.dumps(azure_graphs[name].made["resources"]) for name in ("azure-small", "azure-large")}
 
 
 @pytest.mark.parametrize(("check", "plant"), FAULTS, ids=[f"{n}-{check}" for n, (check, _) in enumerate(FAULTS)])
-def test_a_planted_fault_is_found(graphs, texts, check, plant):
-    made = graphs["azure-small"].made | {"resources": json.loads(texts["azure-small"])}
+def test_a_planted_fault_is_found(azure_graphs, texts, check, plant):
+    made = azure_graphs["azure-small"].made | {"resources": json.loads(texts["azure-small"])}
     plant(made)
     assert AZURE_CHECKS[check](AzureGraph(made)) != []
 
@@ -175,8 +175,8 @@ IN_LARGE = [
 
 
 @pytest.mark.parametrize(("check", "plant"), IN_LARGE, ids=[f"{n}-{check}" for n, (check, _) in enumerate(IN_LARGE)])
-def test_a_fault_planted_in_a_large_stack_is_found(graphs, texts, check, plant):
-    made = graphs["azure-large"].made | {"resources": json.loads(texts["azure-large"])}
+def test_a_fault_planted_in_a_large_stack_is_found(azure_graphs, texts, check, plant):
+    made = azure_graphs["azure-large"].made | {"resources": json.loads(texts["azure-large"])}
     plant(made)
     assert AZURE_CHECKS[check](AzureGraph(made)) != []
 

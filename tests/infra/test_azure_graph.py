@@ -16,9 +16,9 @@ UNPROTECTED = {"azure-open": {"what_holds_data_is_protected_and_locked"}}  # it 
 
 @pytest.mark.parametrize("name", AZURE_BUILT)
 @pytest.mark.parametrize("check", AZURE_CHECKS)
-def test_it_holds_of_every_stack(graphs, name, check):
-    assert graphs[name].made["error"] == ""
-    faults = AZURE_CHECKS[check](graphs[name])
+def test_it_holds_of_every_stack(azure_graphs, name, check):
+    assert azure_graphs[name].made["error"] == ""
+    faults = AZURE_CHECKS[check](azure_graphs[name])
     if check in UNPROTECTED.get(name, ()):
         assert faults
     else:
@@ -26,10 +26,10 @@ def test_it_holds_of_every_stack(graphs, name, check):
 
 
 @pytest.mark.parametrize("name", [*AZURE_BUILT, "azure-preview"])
-def test_every_input_is_one_that_the_sdk_knows(answer, name):
-    assert answer["strict"][name] == []
-    assert answer["graphs"][name]["error"] == ""
-    assert answer["graphs"][name]["logs"] == []
+def test_every_input_is_one_that_the_sdk_knows(azure_answer, name):
+    assert azure_answer["strict"][name] == []
+    assert azure_answer["graphs"][name]["error"] == ""
+    assert azure_answer["graphs"][name]["logs"] == []
 
 
 @pytest.mark.parametrize(
@@ -44,19 +44,19 @@ def test_every_input_is_one_that_the_sdk_knows(answer, name):
         ("untagged", "takes tags, and has none"),
     ],
 )
-def test_a_planted_wrong_input_is_found(answer, name, said):
-    (found,) = answer["strict"][f"azure-{name}"]
+def test_a_planted_wrong_input_is_found(azure_answer, name, said):
+    (found,) = azure_answer["strict"][f"azure-{name}"]
     assert said in found
 
 
-def test_our_own_providers_can_be_taken_apart_and_act_when_something_has_changed(answer):
+def test_our_own_providers_can_be_taken_apart_and_act_when_something_has_changed(azure_answer):
     still, changed = [False, []], [True, []]
     release = {"": still, "app": [True, ["app"]], "container": [True, ["container"]], "digest": changed}
     upload = {"": still, "site": [True, ["site"]], "digest": changed, "folder": still, "token": still}
     enrolment = {"": still, "service": [True, ["service"]], "group": [True, ["group"]], "authority": changed}
-    found = answer["dynamic"]["azure-large"]
+    found = azure_answer["dynamic"]["azure-large"]
     assert sorted(found, key=str) == sorted([release | {"newest": still, "path": still}, upload, enrolment], key=str)
-    assert len(answer["dynamic"]["azure-small"]) == 2
+    assert len(azure_answer["dynamic"]["azure-small"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -66,16 +66,19 @@ def test_our_own_providers_can_be_taken_apart_and_act_when_something_has_changed
         ("azure-no-authority", "watchkeeper:deviceCa: 'README.md' is not allowed; a PEM file with one certificate"),
     ],
 )
-def test_a_wrong_configuration_fails_before_any_resource(graphs, name, said):
-    assert said in graphs[name].made["error"]
-    assert [resource.type for resource in graphs[name].resources] == ["pulumi:pulumi:Stack"]
-    assert graphs[name].made["invoked"] == []
+def test_a_wrong_configuration_fails_before_any_resource(azure_graphs, name, said):
+    assert said in azure_graphs[name].made["error"]
+    assert [resource.type for resource in azure_graphs[name].resources] == ["pulumi:pulumi:Stack"]
+    assert azure_graphs[name].made["invoked"] == []
 
 
 @pytest.mark.parametrize("name", AZURE_BUILT)
-def test_a_person_is_told_where_everything_is_and_how_to_try_it(graphs, name):
-    outputs = graphs[name].stack_outputs
-    assert outputs["apiUrl"] == f"https://wk-{graphs[name].made['stack']}-api-{graphs[name].digest}.azurewebsites.net"
+def test_a_person_is_told_where_everything_is_and_how_to_try_it(azure_graphs, name):
+    outputs = azure_graphs[name].stack_outputs
+    assert (
+        outputs["apiUrl"]
+        == f"https://wk-{azure_graphs[name].made['stack']}-api-{azure_graphs[name].digest}.azurewebsites.net"
+    )
     assert outputs["socketUrl"].endswith(".webpubsub.azure.com")
     assert outputs["dashboardUrl"] == "https://calm-sea-1.azurestaticapps.net"
     assert outputs["iotHub"] in outputs["tryCommands"]["publish"]
@@ -87,8 +90,8 @@ def test_a_person_is_told_where_everything_is_and_how_to_try_it(graphs, name):
     assert asked - set(outputs) == set()
 
 
-def test_what_is_configured_arrives(graphs):
-    large, small = graphs["azure-large"], graphs["azure-small"]
+def test_what_is_configured_arrives(azure_graphs):
+    large, small = azure_graphs["azure-large"], azure_graphs["azure-small"]
     clean = large.one("WebApp", "watchkeeper-azure-prod-clean")["functionAppConfig"]["scaleAndConcurrency"]
     assert clean["instanceMemoryMB"] == 4096
     assert [each["name"] for each in clean["alwaysReady"]] == [
@@ -111,8 +114,8 @@ def test_what_is_configured_arrives(graphs):
     assert large.one("storage:StorageAccount", "watchkeeper-azure-prod-lake")["sku"] == {"name": "Standard_ZRS"}
 
 
-def test_an_app_is_told_what_it_must_know(graphs):
-    for name, told in graphs["azure-large"].settings.items():
+def test_an_app_is_told_what_it_must_know(azure_graphs):
+    for name, told in azure_graphs["azure-large"].settings.items():
         assert told["WATCHKEEPER_STACK"] == "azure-prod"
         assert told["WATCHKEEPER_EVENT_HUBS"].endswith(".servicebus.windows.net")
         assert ("WATCHKEEPER_RECEIVERS_SECRET" in told) == (name == "notify")
@@ -120,17 +123,17 @@ def test_an_app_is_told_what_it_must_know(graphs):
         assert ("WATCHKEEPER_ISSUER" in told) == (name == "api")
         assert ("WATCHKEEPER_WEB_PUBSUB" in told) == (name in {"api", "notify"})
         assert ("WATCHKEEPER_KEY_VAULT" in told) == (name in {"notify", "rag_explain"})
-    of_tenant = graphs["azure-small"].settings["api"]["WATCHKEEPER_ISSUER"]
+    of_tenant = azure_graphs["azure-small"].settings["api"]["WATCHKEEPER_ISSUER"]
     assert re.fullmatch(r"https://login\.microsoftonline\.com/[0-9a-f-]{36}/v2\.0", of_tenant)
-    assert graphs["azure-open"].settings["rag_explain"]["WATCHKEEPER_MODEL_URL"] == "https://api.openai.com/v1"
+    assert azure_graphs["azure-open"].settings["rag_explain"]["WATCHKEEPER_MODEL_URL"] == "https://api.openai.com/v1"
 
 
-def test_what_an_app_is_told_is_what_its_code_reads(graphs):
+def test_what_an_app_is_told_is_what_its_code_reads(azure_graphs):
     settings = pytest.importorskip(
         "watchkeeper_azure.settings", reason="the functions' own code is not in this checkout"
     )
     read = {f"WATCHKEEPER_{name.upper()}" for name in settings.Settings.__struct_fields__}
-    told = {name for graph in graphs.values() if graph.made["cloud"] == "azure" and graph.of("WebApp")
+    told = {name for graph in azure_graphs.values() if graph.of("WebApp")
             for each in graph.settings.values() for name in each}  # fmt: skip
     assert {name for name in told if name.startswith("WATCHKEEPER_")} - read == set()
 
@@ -144,8 +147,8 @@ def test_a_condition_lets_names_be_listed_and_holds_everything_else_to_its_paths
     assert text.endswith("blobs:path] StringStartsWith 'dead-letters/'))")
 
 
-def test_the_workbook_is_a_document_with_a_chart_of_the_hubs(graphs):
-    (workbook,) = graphs["azure-small"].of("Workbook")
+def test_the_workbook_is_a_document_with_a_chart_of_the_hubs(azure_graphs):
+    (workbook,) = azure_graphs["azure-small"].of("Workbook")
     items = json.loads(workbook["serializedData"])["items"]
     assert [item["name"] for item in items][-1] == "Hubs"
     assert all("AppRoleName" in item["content"]["query"] for item in items[:-1])

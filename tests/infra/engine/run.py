@@ -37,7 +37,7 @@ def main(request_file, answer_file):
     """Run all scenarios and check their graphs, and those with faults planted in them."""
     asked = json.loads(Path(request_file).read_text())
     context = multiprocessing.get_context(METHOD)
-    _load(Path(asked["program"]))
+    _load(Path(asked["program"]), asked["cloud"])
     running = []
     for scenario in asked["scenarios"]:
         ours, theirs = context.Pipe(duplex=False)
@@ -106,12 +106,14 @@ def planted(graph, plant):
     return changed
 
 
-def _load(program):
+SDKS = {"aws": "pulumi_aws", "azure": "pulumi_azure_native"}
+
+
+def _load(program, cloud):
     """Load what the program will need of the SDK, which takes seconds, once before the processes part."""
     source = "".join(file.read_text() for file in program.rglob("*.py"))
-    for sdk, cloud in (("pulumi_aws", "aws"), ("pulumi_azure_native", "azure")):
-        for module, name in sorted(set(re.findall(rf"\b{cloud}\.(\w+)\.([A-Z]\w+)", source))):
-            getattr(importlib.import_module(f"{sdk}.{module}"), name)
+    for module, name in sorted(set(re.findall(rf"\b{cloud}\.(\w+)\.([A-Z]\w+)", source))):
+        getattr(importlib.import_module(f"{SDKS[cloud]}.{module}"), name)
 
 
 def _scenario(scenario, program, answer):
