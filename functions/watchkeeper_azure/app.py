@@ -63,7 +63,7 @@ class _Functions:
         self.app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
         self._held = held
         self._turns: dict[str, threading.Lock] = {}
-        self._web: func.AsgiMiddleware | None = None
+        self._web: Any = None  # what serves requests, once one has come
 
     def add_stage(self, stage: Stage) -> None:
         """All that triggers it."""
@@ -144,8 +144,9 @@ class _Functions:
             if self._web is None:
                 from watchkeeper_azure.web import open_application
 
-                self._web = func.AsgiMiddleware(open_application(self._held()))
-            return await self._web.handle_async(req, context)
+                self._web = func.AsgiMiddleware(open_application(self._held()))  # type: ignore[no-untyped-call]
+            answer: func.HttpResponse = await self._web.handle_async(req, context)
+            return answer
 
     def add_commands(self, stages: Sequence[str]) -> None:
         """By hand, with a key of the app."""

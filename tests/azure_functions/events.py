@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 ENQUEUED = 1_790_000_000_000
 
 
-def batch_of(topic: str, partition: int, messages: Sequence[Stored], group: str = "clean") -> tuple[Any, dict[str, Any]]:
+def batch_of(
+    topic: str, partition: int, messages: Sequence[Stored], group: str = "clean"
+) -> tuple[Any, dict[str, Any]]:
     """A batch of one partition, and its metadata."""
     raw = TOPICS[topic].carries == "raw"
     told = {
