@@ -7,13 +7,14 @@ different devices at once, so the result does not depend on how the stream is cu
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from watchkeeper.detection.baseline import YOUNG, Observed, keep, observe
+from watchkeeper.detection.baseline import NOTHING, YOUNG, Observed, keep, observe
 from watchkeeper.detection.config import DEFAULT, DetectorConfig
 from watchkeeper.detection.episode import (
     PHASES,
@@ -23,6 +24,7 @@ from watchkeeper.detection.episode import (
     believed,
     confidence,
     end_blocks,
+    frequency,
     in_order,
     joint_bar_of,
     note,
@@ -32,10 +34,10 @@ from watchkeeper.detection.joint import join
 from watchkeeper.detection.model import Model
 from watchkeeper.detection.season import DayClock
 from watchkeeper.detection.series import F32, F64, I64, Bools
-from watchkeeper.detection.state import DetectorState
+from watchkeeper.detection.state import MOST_PLACES, DetectorState
 
-SEVERAL = np.float32(3.0)
-"""Nats that the most surprising of m metrics gives up per log m: about one for chance, two for caution."""
+SEVERAL: F32 = np.float32(3.0) * np.log(np.maximum(np.arange(MOST_PLACES + 1), 1)).astype(np.float32)
+"""Nats that the most surprising of m metrics gives up, by m: 3 log m, about one part for chance, two for caution."""
 FOREST_WORTH, FOREST_TOLERANCE, FOREST_RATE = 0.5, 3.2, 0.35
 
 
@@ -93,6 +95,7 @@ class _Round(NamedTuple):
     readings: I64  # (r), into the batch
     rows: I64  # (r), of the devices
     local: I64  # (pairs), into readings
+    held: I64  # (r), pairs of each reading
     starts: I64  # first pair of each reading that has one
     column: I64  # (pairs), into the caller's metrics
     slots: I64  # (pairs)
@@ -164,25 +167,25 @@ def _take(
     devices = state.devices[each.rows]
     moved = ts != devices["last_ts"]
     ordered = in_order(devices, ts, config)
-    clocks = None if ordered.all() else devices.copy()
+    clocks = None if np.count_nonzero(ordered) == r else devices.copy()
     seen, block, records = _measure(state, each, ts, config)
-    joined = join(devices, block, seen, each.local, records["place"].astype(np.int64))
+    joined = join(devices, block, seen, each.local, records["place"])
     keep(records, block, each.x, seen.flagged)
 
-    count = np.bincount(each.local, minlength=r)
-    present = count > 0
+    present = each.held > 0
     single, n = np.zeros(r, np.float32), np.zeros(r, np.float32)
     if each.local.size:
         single[present] = np.maximum.reduceat(seen.smoothed, each.starts)
         n[present] = np.maximum.reduceat(seen.n, each.starts)
-    single -= SEVERAL * np.log(np.maximum(count, 1)).astype(np.float32)
-    np.maximum(single, 0.0, out=single)
+    single -= SEVERAL[each.held]
+    np.maximum(single, NOTHING, out=single)
     if model is not None:
         single += _forest(model, devices, seen, each)
     single = believed(single, n)
     end_blocks(devices, moved, config)
-    alone = single / bar_of(devices, n, config)
-    jointly = believed(joined.nats, n) / joint_bar_of(devices, config)
+    often = frequency(devices)
+    alone = single / bar_of(devices, often, n, config)
+    jointly = believed(joined.nats, n) / joint_bar_of(often, config)
     together = jointly > alone
     unit = np.float32(config.open_surprise)
     surprise = unit * np.where(together, jointly, alone)
@@ -202,7 +205,7 @@ def _take(
     out.score[each.readings] = surprise / (surprise + unit)
     out.warming[each.readings] = devices["readings"] <= config.warm_readings
     out.anomalous[each.readings] = devices["is_open"] > 0
-    edges = np.flatnonzero(edge)
+    edges = edge.nonzero()[0]
     if not edges.size and out.views is None:
         return
     seen_views = _views(each, seen, joined.share, together, surprise)
@@ -250,33 +253,39 @@ def _plan(
     values = np.asarray(values, np.float64)
     if values.shape != (n, len(metrics)) or len(device) != n:
         raise ValueError(f"{n} times, {len(device)} devices and values of {values.shape} for {len(metrics)} metrics")
-    if len(set(devices)) != len(devices) or len(set(metrics)) != len(metrics):
+    names, column_of = _by_name(tuple(metrics))
+    if len(set(devices)) != len(devices) or len(set(names)) != len(names):
         raise ValueError("devices and metrics must be distinct")
-    if n and not 0 <= int(device.min()) <= int(device.max()) < len(devices):
+    if n and not 0 <= int(np.minimum.reduce(device)) <= int(np.maximum.reduce(device)) < len(devices):
         raise ValueError("a reading names a device that is not listed")
-    by_name = sorted(range(len(metrics)), key=metrics.__getitem__)
-    names = tuple(metrics[column] for column in by_name)
-    ordered = values[:, by_name]
+    ordered = values[:, column_of]
     own = state.device_rows(devices)[np.asarray(device, np.int64)] if n else np.zeros(0, np.int64)
     finite = np.isfinite(ordered)
     slots = state.find(own, names, config.most_metrics)
-    while np.count_nonzero(finite & (slots == -1)):
+    while np.count_nonzero(slots == -1) and np.count_nonzero(finite & (slots == -1)):
         for row, column in np.argwhere(finite & (slots == -1)).tolist():
             state.add(int(own[row]), names[column], config.most_metrics)
         slots = state.find(own, names, config.most_metrics)
     scored = finite & (slots >= 0)
     unscored = int(np.count_nonzero(finite) - np.count_nonzero(scored))
-    column_of = np.array(by_name, np.int64)
     rounds = []
     for readings in _turns(own):
         whole = scored[readings]
         local, at = whole.nonzero()
-        held = whole.sum(axis=1)
-        starts = (np.cumsum(held) - held)[held > 0]
+        held = np.add.reduce(whole, axis=1, dtype=np.int64)
+        starts = (held.cumsum() - held)[held > 0]
         rows = readings[local]
-        part = (local, starts, column_of[at], slots[rows, at], ordered[rows, at])
+        part = (local, held, starts, column_of[at], slots[rows, at], ordered[rows, at])
         rounds.append(_Round(readings, own[readings], *part))
     return _Plan(rounds, unscored)
+
+
+@lru_cache(maxsize=256)
+def _by_name(metrics: tuple[str, ...]) -> tuple[tuple[str, ...], I64]:
+    """The metrics in order of name, and the column of each."""
+    column_of = np.array(sorted(range(len(metrics)), key=metrics.__getitem__), np.int64)
+    column_of.setflags(write=False)
+    return tuple(metrics[column] for column in column_of.tolist()), column_of
 
 
 def _turns(device: I64) -> list[I64]:

@@ -79,6 +79,11 @@ def fresh(count: int) -> NDArray[np.void]:
     return made
 
 
+def constant(x: float) -> F32:
+    """A float32 without dimensions: with a short array it costs half of what a number does."""
+    return np.array(x, np.float32)
+
+
 def between(x: NDArray[Any], low: Any, high: Any) -> NDArray[Any]:  # noqa: ANN401 - as np.clip
     """What np.clip does, in a quarter of the time for short arrays."""
     bounded: NDArray[Any] = np.minimum(np.maximum(x, low), high)
