@@ -33,9 +33,8 @@ DESCRIBE_NETWORK = ("ec2:DescribeVpcs", "ec2:DescribeSubnets", "ec2:DescribeSecu
 READ_ROWS = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
 WRITE_ROWS = (*READ_ROWS, "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
 READ, WRITE = ("s3:GetObject",), ("s3:GetObject", "s3:PutObject", "s3:DeleteObject")
-PREFIXES = {"knowledge": "bundles/", "detection_model": "models/"}
-PUBLISHERS = {"knowledge": ("api", "budget_cutoff"), "detection_model": ("retrain",)}
-"""Which functions may replace what the others read: people by the API, what was deployed by one that runs by itself."""
+PUBLISHERS = {"bundles/": ("api",), "models/": ("retrain",)}
+"""What every function looks at, whatever its row says, and who may replace it: `api` for people and deployments."""
 LAKE_WRITERS = ("store", "api")
 LAKE = ("segments/", "reprocess/")
 
@@ -134,9 +133,8 @@ def _objects(function: FunctionSpec, lake: Lake) -> Iterator[Statement]:
     written = [OVERSIZED]
     if function.stage.state:
         written.append(f"state/{function.name}/")
-    for use, prefix in PREFIXES.items():
-        if use in function.uses:
-            (written if function.name in PUBLISHERS[use] else read).append(prefix)
+    for prefix, publishers in PUBLISHERS.items():
+        (written if function.name in publishers else read).append(prefix)
     if "blobs" in function.uses:
         (written if function.name in LAKE_WRITERS else read).extend(LAKE)
     if function.name == "ingest":
