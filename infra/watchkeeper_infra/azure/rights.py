@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 READER, WRITER = "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"
 """Cosmos DB's own roles, by the ends of their ids."""
+PUBLISHERS = ("api", "budget_cutoff")  # of knowledge: for people, and what was deployed by one that runs by itself
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +73,7 @@ def _stream(function: FunctionSpec, stream: EventStream) -> Iterator[Grant]:
 
 
 def _objects(function: FunctionSpec, lake: Lake) -> Iterator[Grant]:
-    read, written = objects_of(function)
+    read, written = objects_of(function, PUBLISHERS)
     if read:
         yield Grant("read-blobs", "Storage Blob Data Reader", lake.container.id, tuple(read))
     yield Grant("write-blobs", "Storage Blob Data Contributor", lake.container.id, tuple(written))
