@@ -33,7 +33,7 @@ class AzureConfig(StackConfig, frozen=True, kw_only=True, forbid_unknown_fields=
     device_ca: str = ""
     throughput_units: Annotated[int, whole(1, 40)] = 1
     throughput_units_at_most: Annotated[int, whole(1, 40)] = 4
-    partitions: Annotated[int, whole(1, 32)] = 8
+    partitions: Annotated[int, whole(1, 32)] = 2
     retention_hours: Annotated[int, whole(1, 168)] = 72
     dead_letter_hours: Annotated[int, whole(1, 168)] = 168
     batch_size: Annotated[int, whole(1, 1000)] = 100

@@ -11,7 +11,7 @@ from tests.emulators.aws import CREDENTIALS, emulated, new_bucket, new_tables
 from tests.emulators.azure import ReadBack, container_of, database_of, new_container, new_hubs
 from tests.emulators.azure import new_tables as new_cosmos_tables
 from tests.emulators.cosmos.server import cosmos_stand_in
-from tests.emulators.servers import NotToBeHadError, azurite, event_hubs, ministack, noida, tansu
+from tests.emulators.servers import NotToBeHadError, azurite, event_hubs, ministack, noida, npm_cosmos, tansu
 from tests.simulator.scenario import PARTITIONS
 from watchkeeper.ports import Ports
 from watchkeeper_adapters.claim_check import ClaimChecked
@@ -36,6 +36,7 @@ SERVERS = {
     "cosmos_server",
     "hubs_server",
     "make_stack_ports",
+    "npm_cosmos_server",
 }
 
 
@@ -91,6 +92,11 @@ def blob_server(tmp_path_factory):
 @pytest.fixture(scope="session")
 def hubs_server(tmp_path_factory):
     yield from _served(event_hubs, tmp_path_factory.mktemp("event-hubs"))
+
+
+@pytest.fixture(scope="session")
+def npm_cosmos_server(tmp_path_factory):
+    yield from _served(npm_cosmos, tmp_path_factory.mktemp("npm-cosmos"))
 
 
 @pytest.fixture
