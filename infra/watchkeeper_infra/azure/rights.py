@@ -60,7 +60,7 @@ def rows_of(function: FunctionSpec) -> Mapping[str, str]:
     rows = {table.name: READER for table in (*function.reads, CUTOFFS)}
     rows |= {table.name: WRITER for table in function.writes} | {METER: WRITER}
     if function.bundle == "web":
-        rows |= {CONNECTIONS: WRITER, API_KEYS: READER}
+        rows |= {CONNECTIONS: WRITER, API_KEYS: WRITER}  # its command new-key makes keys
     return rows
 
 
