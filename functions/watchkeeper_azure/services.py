@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from watchkeeper.errors import ConfigError
 
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
     from watchkeeper_azure.settings import Settings
 
 CONNECT_S, READ_S, RETRIES = 2, 5, 3  # of each try of a request, and how often it is tried again
-PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+VAULT_OPTIONS: Mapping[str, Any] = {
+    "retry_total": RETRIES,
+    "retry_backoff_factor": 0.2,
+    "retry_backoff_max": 5.0,
+    "connection_timeout": CONNECT_S,
+    "read_timeout": READ_S,
+}
 
 
 class Services:
@@ -90,11 +97,7 @@ class Services:
         return SecretClient(
             _needed(self._settings.key_vault, "KEY_VAULT"),
             self.credential,
-            retry_total=RETRIES,
-            retry_backoff_factor=PAUSE_S,
-            retry_backoff_max=LONGEST_PAUSE_S,
-            connection_timeout=CONNECT_S,
-            read_timeout=READ_S,
+            **VAULT_OPTIONS,
         )
 
 

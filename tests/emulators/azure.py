@@ -1,8 +1,9 @@
 """Settings of the emulated Azure, and empty stores on it."""
 
+import contextlib
 import itertools
 
-from azure.cosmos import CosmosClient
+from azure.cosmos import CosmosClient, PartitionKey
 
 from tests.emulators.servers import AZURE_ACCOUNT
 from watchkeeper.ports import Stored
@@ -79,3 +80,12 @@ class ReadBack(EventHubsStream):
 
     def committed(self, group, topic, partition):
         return self._places.get((group, topic, partition), -1)
+
+
+@contextlib.contextmanager
+def new_container_of_items(url, key):
+    """A container that is empty, of a Cosmos DB server, of which one says that it is elsewhere than it is."""
+    with CosmosClient(url, key, enable_endpoint_discovery=False, retry_total=0, retry_throttle_total=2) as client:
+        database = client.create_database_if_not_exists(f"d{next(_numbers)}")
+        policy = {"includedPaths": [{"path": "/sk/?"}], "excludedPaths": [{"path": "/*"}]}
+        yield database.create_container("items", PartitionKey("/pk"), indexing_policy=policy, default_ttl=-1)
