@@ -33,7 +33,7 @@ class AzureConfig(StackConfig, frozen=True, kw_only=True, forbid_unknown_fields=
     device_ca: str = ""
     throughput_units: Annotated[int, whole(1, 40)] = 1
     throughput_units_at_most: Annotated[int, whole(1, 40)] = 4
-    partitions: Annotated[int, whole(1, 32)] = 8
+    partitions: Annotated[int, whole(1, 32)] = 2
     retention_hours: Annotated[int, whole(1, 168)] = 72
     dead_letter_hours: Annotated[int, whole(1, 168)] = 168
     batch_size: Annotated[int, whole(1, 1000)] = 100
@@ -97,7 +97,7 @@ HELP = stack_config.HELP | {
     "dashboard_region": "where it is: Static Web Apps are in few regions",
     "canary_key": "key of a machine by which a reading is sent every five minutes, so that nothing stored means that"
     " nothing flows; a secret; nothing: no canary",
-    "lag_minutes": "how long what has come in may wait with nobody taking anything, before people are told",
+    "lag_minutes": "how late a stage may be, and how long nobody may take what has come in, before people are told",
 }
 
 

@@ -52,7 +52,7 @@ def _rows(graph, name, rows):
     written = {table.name for row in rows for table in row.writes} | {"meter"}
     read = {table.name for row in rows for table in row.reads} | {CUTOFFS.name}
     if name == "api":
-        written, read = written | {"connections"}, read | {"api-keys"}
+        written |= {"connections", "api-keys"}
     found = {"w": set(), "r": set()}
     for right in graph.row_rights[name]:
         kind = {READER: "r", WRITER: "w"}[right["roleDefinitionId"][-4:]]
