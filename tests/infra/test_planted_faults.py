@@ -8,6 +8,8 @@ from tests.infra.checks import CHECKS
 from tests.infra.graph import Graph
 from tests.infra.planting import change, drop, register
 
+pytestmark = pytest.mark.timeout(300)  # the first one waits for the whole program
+
 
 def allowing(role, action, resource, sid="Planted"):
     """A role has one right more."""

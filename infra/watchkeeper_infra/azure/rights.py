@@ -54,12 +54,13 @@ def grants_of(function: FunctionSpec, about: Surroundings) -> list[Grant]:
 def rows_of(function: FunctionSpec) -> Mapping[str, str]:
     """Which of Cosmos DB's roles an app has for which table.
 
-    The meter is counted up by everyone, and what the budget has switched off everyone must know.
+    The meter is counted up by everyone, what the budget has switched off everyone must know, and the API looks up the
+    keys of machines and makes new ones.
     """
     rows = {table.name: READER for table in (*function.reads, CUTOFFS)}
     rows |= {table.name: WRITER for table in function.writes} | {METER: WRITER}
     if function.bundle == "web":
-        rows |= {CONNECTIONS: WRITER, API_KEYS: WRITER}  # its command new-key makes keys
+        rows |= {CONNECTIONS: WRITER, API_KEYS: WRITER}
     return rows
 
 
