@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from watchkeeper.detection.season import DayClock, accumulate, seasonal
+from watchkeeper.detection.season import LocalTime, accumulate, seasonal
 from watchkeeper.detection.series import BINS, EDGES, F32, F64, INDEX, OFFSETS, TAILS, Bools, between, constant
 from watchkeeper.detection.surprise import count_in, scale_of, surprise
 
@@ -84,7 +84,7 @@ class Observed(NamedTuple):
     flagged: Bools
 
 
-def observe(records: NDArray[np.void], x: F64, clock: DayClock, relearn: int) -> tuple[Observed, F32]:  # noqa: PLR0915 - a page of formulas, in their order
+def observe(records: NDArray[np.void], x: F64, at: LocalTime, relearn: int) -> tuple[Observed, F32]:  # noqa: PLR0915 - a page of formulas, in their order
     """Measure a reading x (n), finite, of each series against its past, then learn from it: `records` (n) change.
 
     relearn: readings after which a flagged level is learnt all the same. Answers also the fields' new values
@@ -99,7 +99,7 @@ def observe(records: NDArray[np.void], x: F64, clock: DayClock, relearn: int) ->
     if np.count_nonzero(first):
         anchor[first] = x[first]
     value = between(x - anchor, LESS_VALUE, VALUE_LIMIT).astype(np.float32)
-    season = seasonal(records, gain, block[25], clock) if np.count_nonzero(gain) else np.zeros(x.size, np.float32)
+    season = seasonal(records, block, at) if np.count_nonzero(gain) else np.zeros(x.size, np.float32)
     y = value - season
     young = ONE / (n + ONE)
     settled, guarded = n > SETTLE, n > GUARD
@@ -188,7 +188,7 @@ def observe(records: NDArray[np.void], x: F64, clock: DayClock, relearn: int) ->
     last[:] = value
     before = n.copy()
     n += ONE
-    accumulate(records, block, value, clock.hour, open_to)
+    accumulate(records, block, value, at, open_to)
     records["anchor"] = anchor
     band = THREE * scale + TWO * scales[1]
     rate = move / scale

@@ -32,7 +32,7 @@ from watchkeeper.detection.episode import (
 from watchkeeper.detection.features import FEATURE_NAMES, features
 from watchkeeper.detection.joint import join
 from watchkeeper.detection.model import Model
-from watchkeeper.detection.season import DayClock
+from watchkeeper.detection.season import LocalTime, utc
 from watchkeeper.detection.series import F32, F64, I64, Bools
 from watchkeeper.detection.state import MOST_PLACES, DetectorState
 
@@ -115,6 +115,7 @@ def score(  # noqa: PLR0913 - a batch is columns
     metrics: Sequence[str],
     values: F64,
     *,
+    local: LocalTime | None = None,
     model: Model | None = None,
     config: DetectorConfig = DEFAULT,
     views: bool = False,
@@ -123,14 +124,16 @@ def score(  # noqa: PLR0913 - a batch is columns
 
     devices, metrics  distinct names; device  int (n) into devices; ts  int64 (n), epoch ms
     values            float64 (n, m); NaN and infinities are absent values
+    local             the time by the devices' own clocks; without: UTC, with rest at weekends
     A reading older than its device's last is scored, and changes nothing. ValueError if shapes or names do not fit.
     """
     plan = _plan(state, devices, device, ts, metrics, values, config)
     n, times = len(ts), np.asarray(ts, np.int64)
+    local = local or utc(times)
     out = Scored(np.zeros(n), np.ones(n, bool), np.zeros(n, bool), [], plan.unscored, _no_views(n, metrics, views))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for each in plan.rounds:
-            _take(state, each, times[each.readings], metrics, model, config, out)
+            _take(state, each, times[each.readings], local, metrics, model, config, out)
     out.edges.sort(key=lambda edge: edge.row)
     return out
 
@@ -140,11 +143,12 @@ def measured_features(
 ) -> tuple[F64, Bools]:
     """What training learns from one device's past: features (n, 8), and which readings had a settled metric."""
     found, warm = np.zeros((len(ts), len(FEATURE_NAMES))), np.zeros(len(ts), bool)
+    local = utc(ts)
     plan = _plan(state, ("history",), np.zeros(len(ts), np.int64), ts, metrics, values, config)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for each in plan.rounds:
             ordered = in_order(state.devices[each.rows], ts[each.readings], config)
-            seen, block, records = _measure(state, each, ts[each.readings], config)
+            seen, block, records = _measure(state, each, local, config)
             keep(records, block, each.x, seen.flagged)
             state.series[each.slots] = records
             if ordered.all():
@@ -157,6 +161,7 @@ def _take(
     state: DetectorState,
     each: _Round,
     ts: I64,
+    local: LocalTime,
     metrics: Sequence[str],
     model: Model | None,
     config: DetectorConfig,
@@ -168,7 +173,7 @@ def _take(
     moved = ts != devices["last_ts"]
     ordered = in_order(devices, ts, config)
     clocks = None if np.count_nonzero(ordered) == r else devices.copy()
-    seen, block, records = _measure(state, each, ts, config)
+    seen, block, records = _measure(state, each, local, config)
     joined = join(devices, block, seen, each.local, records["place"])
     keep(records, block, each.x, seen.flagged)
 
@@ -220,10 +225,12 @@ def _take(
 
 
 def _measure(
-    state: DetectorState, each: _Round, ts: I64, config: DetectorConfig
+    state: DetectorState, each: _Round, local: LocalTime, config: DetectorConfig
 ) -> tuple[Observed, F32, NDArray[np.void]]:
     records = state.series[each.slots]
-    seen, block = observe(records, each.x, DayClock(ts[each.local]), config.relearn_readings)
+    rows = each.readings[each.local]
+    at = LocalTime(local.ms[rows], local.resting[rows])
+    seen, block = observe(records, each.x, at, config.relearn_readings)
     return seen, block, records
 
 
