@@ -69,6 +69,7 @@ lock: $(BIN)/uv ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1 
 	$(LOCK) pyproject.toml -o requirements/bench.txt --extra bench -c requirements/infra.txt
 	$(LOCK) pyproject.toml -o requirements/boards.txt --extra boards -c requirements/dev.txt -c requirements/infra.txt
 	$(LOCK) --group emulators -o requirements/emulators.txt
+	$(subst --python-version 3.11,--python-version 3.13,$(LOCK)) --no-deps --group worker -o requirements/worker.txt
 
 bundles: $(STAMP) ## Build what the functions carry (CLOUD=aws or azure; both), the same bytes on every machine
 	$(BIN)/python -m watchkeeper_infra.build $(CLOUD)
@@ -83,10 +84,11 @@ clean: ## Remove what was built, cached or measured; .venv and .venv-infra stay 
 
 # --- set-up ---------------------------------------------------------------------------------------------------------
 
-$(STAMP): pyproject.toml requirements/dev.txt
+$(STAMP): pyproject.toml requirements/dev.txt requirements/worker.txt
 	@$(MAKE_VENV)
 	@echo "watchkeeper: installing the pinned packages into $(VENV); this takes about a minute, once"
 	@$(PIP) install --require-hashes --no-deps -r requirements/dev.txt  # a lock is whole: nothing is left to be resolved
+	@$(PIP) install --require-hashes --no-deps --ignore-requires-python -r requirements/worker.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 

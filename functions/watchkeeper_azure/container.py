@@ -45,12 +45,13 @@ class Container(CloudContainer):
         )
         self.settings = settings
         self._services = Services(settings)
+        self._stream: EventHubsStream | None = None
 
     def open_ports(self) -> Ports:
         """Event Hubs, Cosmos DB and Blob Storage."""
         settings, services = self.settings, self._services
         blobs = AzureBlobs(services.blob_container)
-        stream = EventHubsStream(services.event_hubs, partitions=settings.partitions)
+        stream = self._stream = EventHubsStream(services.event_hubs, partitions=settings.partitions)
         return Ports(
             ClaimChecked(stream, blobs),
             CosmosTables(services.cosmos, lifetimes_s={CONNECTIONS: SOCKET_LIVES_S}),
@@ -73,6 +74,12 @@ class Container(CloudContainer):
                 if getattr(error, "error_code", None) == "ContainerNotFound":
                     raise
                 return None
+
+    def close(self) -> None:
+        """Let go of connections; Azure itself never asks for it."""
+        if self._stream is not None:
+            self._stream.close()
+        self._services.close()
 
     def _secret(self, name: str) -> Mapping[str, str]:
         return SecretStore(self._services.vault).fields(name) if name else {}

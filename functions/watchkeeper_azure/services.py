@@ -100,6 +100,13 @@ class Services:
             **VAULT_OPTIONS,
         )
 
+    def close(self) -> None:
+        """Close those that were made."""
+        made = self.__dict__
+        for name in ("blob_container", "cosmos", "vault", "credential"):
+            if name in made:
+                made.pop(name).close()
+
 
 def _needed(value: str, name: str) -> str:
     if not value:

@@ -97,7 +97,7 @@ HELP = stack_config.HELP | {
     "dashboard_region": "where it is: Static Web Apps are in few regions",
     "canary_key": "key of a machine by which a reading is sent every five minutes, so that nothing stored means that"
     " nothing flows; a secret; nothing: no canary",
-    "lag_minutes": "how long what has come in may wait with nobody taking anything, before people are told",
+    "lag_minutes": "how late a stage may be, and how long nobody may take what has come in, before people are told",
 }
 
 

@@ -128,11 +128,11 @@ def everything_belongs_to_a_component(graph):
 def people_hear_of_what_is_wrong(graph):
     metrics = {r["ruleName"].removeprefix(graph.prefix): r for r in graph.of("monitor:MetricAlert")}
     queries = {r["ruleName"].removeprefix(graph.prefix): r for r in graph.of("monitor:ScheduledQueryRule")}
-    wanted = {f"{name}-{topic.name}-lag" for name, function in FUNCTIONS.items() for topic in function.topics}
+    wanted = {f"{name}-{topic.name}-stalled" for name, function in FUNCTIONS.items() for topic in function.topics}
     wanted |= {"dead-letters", "stream-throttles", "tables-throttles", "hub-dropped", "hub-throttles"}
     faults = [f"no alarm {name}" for name in sorted(wanted - set(metrics))]
     asked = {f"{name}-{what}" for name in FUNCTIONS for what in ("errors", "p95")}
-    asked |= {"canary-silent"} if graph.made["config"].canary_key else set()
+    asked |= {"lag", "canary-silent"} if graph.made["config"].canary_key else {"lag"}
     faults += [f"no alarm {name}" for name in sorted(asked ^ set(queries))]
     told = graph.one("monitor:ActionGroup", f"{graph.prefix}alerts-operations")["actionGroupName"]
     for r in [*metrics.values(), *queries.values()]:

@@ -8,6 +8,8 @@ from tests.infra.checks import AZURE_CHECKS
 from tests.infra.graph import AzureGraph
 from tests.infra.planting import change, drop, fits, inside, register
 
+pytestmark = pytest.mark.timeout(300)  # the first one waits for the whole program
+
 WIDE = "/subscriptions/10000000-0000-4000-8000-000000000000"
 RECEIVER = "a638d3c7-ab3a-418d-83e6-5f17a39d4fde"
 
@@ -52,6 +54,10 @@ FAULTS = [
     ("no_right_reaches_further", change("RoleAssignment", "-clean-write-blobs", condition=None)),
     ("no_right_reaches_further", change("RoleAssignment", "-clean-say", scope=f"{WIDE}/resourceGroups/x")),
     ("no_right_reaches_further", change("RoleAssignment", "-clean-say", roleDefinitionId="/x/owner")),
+    (
+        "no_right_reaches_further",
+        change("RoleDefinition", "-blob-writer", permissions=[{"actions": ["*"], "dataActions": []}]),
+    ),
     ("no_right_reaches_further", change("RoleAssignment", "-clean-host-blobs", scope=f"{WIDE}/providers/x/y/lake")),
     (
         "no_right_reaches_further",
@@ -146,7 +152,7 @@ FAULTS = [
         register("Vault::watchkeeper-azure-dev-secrets", urn="urn::t::watchkeeper-x"),
     ),
     ("people_hear_of_what_is_wrong", drop("ScheduledQueryRule", "-clean-errors")),
-    ("people_hear_of_what_is_wrong", drop("MetricAlert", "-clean-iot-data-ingestion-lag")),
+    ("people_hear_of_what_is_wrong", drop("MetricAlert", "-clean-iot-data-ingestion-stalled")),
     ("people_hear_of_what_is_wrong", change("MetricAlert", "-dead-letters", actions=[])),
 ]
 

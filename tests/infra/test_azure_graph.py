@@ -11,6 +11,8 @@ from tests.infra.scenarios import AZURE_BUILT
 from watchkeeper.topology import TOPICS
 from watchkeeper_infra.azure_roles import only_below
 
+pytestmark = pytest.mark.timeout(300)  # the first one waits for the whole program
+
 UNPROTECTED = {"azure-open": {"what_holds_data_is_protected_and_locked"}}  # it is the stack that may be destroyed
 
 

@@ -9,6 +9,8 @@ from tests.docs.pages import PAGES
 from tests.infra.checks import CHECKS
 from tests.infra.scenarios import BUILT, PLANTS
 
+pytestmark = pytest.mark.timeout(300)  # the first one waits for the whole program
+
 UNPROTECTED = {"bedrock": {"what_holds_data_is_protected"}}  # it is the stack that may be destroyed
 
 

@@ -34,6 +34,7 @@ DESCRIBE_NETWORK = ("ec2:DescribeVpcs", "ec2:DescribeSubnets", "ec2:DescribeSecu
 READ_ROWS = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
 WRITE_ROWS = (*READ_ROWS, "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
 READ, WRITE = ("s3:GetObject",), ("s3:GetObject", "s3:PutObject", "s3:DeleteObject")
+PUBLISHERS = ("api",)  # of knowledge: for people, and after a deployment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +126,8 @@ def _rows(function: FunctionSpec, state: State) -> Iterator[Statement]:
 
 
 def _objects(function: FunctionSpec, lake: Lake) -> Iterator[Statement]:
-    read, written = objects_of(function)
+    """Its states, what is published to it, and the lake if its row says so."""
+    read, written = objects_of(function, PUBLISHERS)
     if function.name == "ingest":
         read.append(GIVEN_UP)
     for sid, actions, prefixes in (("ReadObjects", READ, read), ("WriteObjects", WRITE, written)):

@@ -21,6 +21,10 @@ STREAM, TABLES, HUB = (
 )
 
 
+COUNTS = """AppTraces | where Message startswith '{"function":' | extend told = parse_json(Message)"""
+"""What each invocation has counted, which its app says in one line when it ends."""
+
+
 class Criterion(NamedTuple):
     """A metric of a service above (or, with `below`, under) a threshold; `only` is a dimension with its value."""
 
@@ -98,7 +102,7 @@ def metric_alarms(site: Site) -> Iterator[MetricAlarm]:
         for topic in function.topics:
             about = f"{function.name} takes nothing of {topic.name}, and readings wait"
             yield MetricAlarm(
-                f"{function.name}-{topic.name}-lag", about, STREAM, _stalled(topic.name), site.config.lag_minutes
+                f"{function.name}-{topic.name}-stalled", about, STREAM, _stalled(topic.name), site.config.lag_minutes
             )
 
 
@@ -110,11 +114,14 @@ def query_alarms(site: Site) -> Iterator[QueryAlarm]:
         limit_ms = P95_SHARE * function.timeout_s * 1000
         slow = f"summarize slow = percentile(DurationMs, 95) by OperationName | where slow > {limit_ms:.0f}"
         yield QueryAlarm(f"{name}-p95", f"{name} needs nearly all of the time that it may", f"{own} | {slow}", 15)
+    limit_ms = site.config.lag_minutes * 60_000
+    behind = f"{COUNTS} | extend lag = tolong(told.counts.lag_ms) | where lag > {limit_ms}"
+    yield QueryAlarm("lag", "readings are late: a stage is behind", f"{behind} | project AppRoleName, lag")
     if site.config.canary_key:
         yield QueryAlarm(
             "canary-silent",
             "nothing is stored, not even the canary's readings: the pipeline does not flow",
-            f"{requests_of(site, 'store')} | where Success == true",
+            f"{COUNTS} | where AppRoleName =~ '{site.unique('store')}' and tolong(told.counts.stored) > 0",
             CANARY_MINUTES,
             silent_is_bad=True,
         )

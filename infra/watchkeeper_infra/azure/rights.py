@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 READER, WRITER = "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"
 """Cosmos DB's own roles, by the ends of their ids."""
+PUBLISHERS = ("api", "budget_cutoff")  # of knowledge: for people, and what was deployed by one that runs by itself
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,12 +55,13 @@ def grants_of(function: FunctionSpec, about: Surroundings) -> list[Grant]:
 def rows_of(function: FunctionSpec) -> Mapping[str, str]:
     """Which of Cosmos DB's roles an app has for which table.
 
-    The meter is counted up by everyone, and what the budget has switched off everyone must know.
+    The meter is counted up by everyone, what the budget has switched off everyone must know, and the API looks up the
+    keys of machines and makes new ones.
     """
     rows = {table.name: READER for table in (*function.reads, CUTOFFS)}
     rows |= {table.name: WRITER for table in function.writes} | {METER: WRITER}
     if function.bundle == "web":
-        rows |= {CONNECTIONS: WRITER, API_KEYS: READER}
+        rows |= {CONNECTIONS: WRITER, API_KEYS: WRITER}  # its command new-key makes keys
     return rows
 
 
@@ -72,10 +74,10 @@ def _stream(function: FunctionSpec, stream: EventStream) -> Iterator[Grant]:
 
 
 def _objects(function: FunctionSpec, lake: Lake) -> Iterator[Grant]:
-    read, written = objects_of(function)
+    read, written = objects_of(function, PUBLISHERS)
     if read:
         yield Grant("read-blobs", "Storage Blob Data Reader", lake.container.id, tuple(read))
-    yield Grant("write-blobs", "Storage Blob Data Contributor", lake.container.id, tuple(written))
+    yield Grant("write-blobs", "blob writer", lake.container.id, tuple(written), lake.writer)
 
 
 def _secrets(function: FunctionSpec, state: State) -> Iterator[Grant]:

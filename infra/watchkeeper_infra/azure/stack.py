@@ -56,10 +56,12 @@ def build_stack(config: AzureConfig, root: Path) -> None:
     BudgetGuard(site, functions.functions["budget_cutoff"])
     url = address_of(functions.functions["api"].app)
     seen.watch(stream, state, hub, alerts, url)
-    _say(site, hub, api, dashboard, lake, url)
+    _say(site, hub, api, dashboard, lake, seen, url)
 
 
-def _say(site: Site, hub: DeviceHub, api: Api, dashboard: Dashboard, lake: Lake, url: pulumi.Output[str]) -> None:
+def _say(
+    site: Site, hub: DeviceHub, api: Api, dashboard: Dashboard, lake: Lake, seen: Observability, url: pulumi.Output[str]
+) -> None:
     """The stack's outputs: where everything is, and the commands to try it."""
     pulumi.export("iotHub", hub.address)
     pulumi.export("idScope", hub.scope)
@@ -71,10 +73,12 @@ def _say(site: Site, hub: DeviceHub, api: Api, dashboard: Dashboard, lake: Lake,
     pulumi.export("topics", list(TOPICS))
     pulumi.export("resourceGroup", site.group)
     pulumi.export("storageAccount", lake.account.name)
-    pulumi.export("tryCommands", _commands(site, hub, lake, url))
+    pulumi.export("tryCommands", _commands(site, hub, lake, seen, url))
 
 
-def _commands(site: Site, hub: DeviceHub, lake: Lake, url: pulumi.Output[str]) -> dict[str, pulumi.Input[str]]:
+def _commands(
+    site: Site, hub: DeviceHub, lake: Lake, seen: Observability, url: pulumi.Output[str]
+) -> dict[str, pulumi.Input[str]]:
     concat = pulumi.Output.concat
     app, group = site.unique("clean"), site.group
     return {
@@ -96,7 +100,18 @@ def _commands(site: Site, hub: DeviceHub, lake: Lake, url: pulumi.Output[str]) -
             "az storage blob upload --auth-mode login --account-name ", lake.account.name,
             f" --container-name {CONTAINER} --name {INBOX}default/readings.csv --file readings.csv",
         ),
-        "logs": concat("az webapp log tail --name ", app, " --resource-group ", group),
+        "newKey": concat(
+            "curl -sS -X POST ", url, "/command -H 'x-functions-key: APPKEY'",
+            """ -d '{"command": "new-key", "name": "line-3"}'""",
+        ),
+        "appKey": concat(
+            "az functionapp keys list --query functionKeys.default --output tsv --name ", site.unique("api"),
+            " --resource-group ", group,
+        ),
+        "logs": concat(
+            "az monitor log-analytics query --workspace ", seen.workspace.customer_id,
+            f""" --analytics-query "AppTraces | where AppRoleName =~ '{app}' | top 50 by TimeGenerated\"""",
+        ),
         "stop": concat("az functionapp stop --name ", app, " --resource-group ", group),
         "packages": concat(
             "az storage blob list --auth-mode login --container-name packages --query '[].name' --account-name ",

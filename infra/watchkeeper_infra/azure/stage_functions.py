@@ -13,6 +13,7 @@ from watchkeeper_infra.azure.rights import grants_of, rows_of
 from watchkeeper_infra.azure.state import DATABASE
 from watchkeeper_infra.functions import FUNCTIONS, consumers_first
 from watchkeeper_infra.site import under
+from watchkeeper_infra.sizes import MEMORY_MB
 from watchkeeper_infra.words import FILES_FUNCTION, INBOX, MODEL, RECEIVERS
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from watchkeeper_infra.bundles import BuiltBundle
     from watchkeeper_infra.functions import FunctionSpec
 
-MEMORY_MB = {"stream": 2048, "explain": 2048, "web": 2048, "train": 4096}
 EVENT_HUBS = "AzureFunctionsJobHost__extensions__eventHubs"
 DAY_MINUTES, TRIES = 1440, 30  # how long, and how often, Event Grid tries to tell of a file
 
@@ -76,6 +76,7 @@ class StageFunctions(pulumi.ComponentResource):
             "WatchkeeperEventHubs__fullyQualifiedNamespace": about.stream.address,
             "WatchkeeperStorage__blobServiceUri": about.lake.uri,
             "AzureFunctionsJobHost__logging__logLevel__default": config.log_level.capitalize(),
+            "AzureFunctionsJobHost__logging__logLevel__Function": "Information",  # each invocation says its counts
             "APPLICATIONINSIGHTS_CONNECTION_STRING": about.seen.insights.connection_string,
             **self._batches(function),
         }

@@ -32,8 +32,7 @@ UNITS_OF_A_WRITE, UNITS_OF_A_PATCH, UNITS_OF_A_READ = 5.5, 10.0, 1.0
 EVENT_UNIT = 65_536  # bytes of an event that are charged for at once
 TRACES_OF_A_BATCH = 1500  # bytes
 NOTES_OF_A_BATCH = 2.0  # what the host writes about each: how far it is, and who runs it
-TICK_S = 60.0  # timers are of a minute at least
-METRIC_ALARMS, LOG_ALARMS_OF_A_FUNCTION = 8, 2
+METRIC_ALARMS, LOG_ALARMS_OF_A_FUNCTION, OTHER_LOG_ALARMS = 8, 2, 1
 UNITS_OF_AUTOSCALE = 100
 
 
@@ -128,10 +127,8 @@ class _Use:
 
 
 def _standing(pipeline: Sequence[Stage], flows: Sequence[Flow], stack: AzureStack, throughput_units: int) -> Amounts:
-    """What runs by the hour, and timers: once a minute at most, and each looks at the state of every shard."""
-    ticks = {
-        stage: SECONDS / max(TICK_S, stage.timer.seconds) for stage in pipeline if stage.timer and stage.name != "watch"
-    }
+    """What runs by the hour, and timers, each of which looks at the state of every shard."""
+    ticks = {stage: SECONDS / stage.timer.seconds for stage in pipeline if stage.timer and stage.name != "watch"}
     looks = sum(times * stack.shards for stage, times in ticks.items() if stage.state == "shard")
     called = sum(ticks.values())
     functions = len(pipeline) - 1  # watch is none
@@ -151,7 +148,7 @@ def _standing(pipeline: Sequence[Stage], flows: Sequence[Flow], stack: AzureStac
         "Cosmos DB": {**tables, "cosmos_gb_month": 1},
         "Logs and alarms": {
             "metric_alarm_month": METRIC_ALARMS + 2 * len(flows),
-            "log_alarm_month": LOG_ALARMS_OF_A_FUNCTION * functions,
+            "log_alarm_month": LOG_ALARMS_OF_A_FUNCTION * functions + OTHER_LOG_ALARMS,
             "log_gb": called * TRACES_OF_A_BATCH / GB,
         },
         "Web PubSub": {f"pubsub_{stack.web_pubsub}_month": 1},

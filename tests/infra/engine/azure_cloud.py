@@ -59,6 +59,7 @@ def added(token, inputs, uuid):
         "UserAssignedIdentity": {"principalId": uuid, "clientId": uuid.replace("-4", "-5", 1)},
         "WebPubSub": {"hostName": f"{name}.webpubsub.azure.com"},
         "StaticSite": {"defaultHostname": "calm-sea-1.azurestaticapps.net"},
+        "Workspace": {"customerId": uuid},
         "Component": {"connectionString": f"InstrumentationKey={uuid}"},
         "IotDpsResource": {"properties": {**inputs.get("properties", {}), "idScope": "0ne00000000"}},
     }
