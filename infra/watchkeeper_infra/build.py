@@ -63,12 +63,12 @@ def build_code(folder: Path) -> Built:
     return Built(path, write_archive(path, _our_folders(), is_no_cache))
 
 
-def build_layer(name: str, folder: Path) -> Built:
-    """The packages of one kind of function, from the lock file."""
+def build_layer(name: str, folder: Path, platform: str = PLATFORM, python: str = PYTHON) -> Built:
+    """The packages of one kind of function, from the lock file; for another machine than Lambda's if one is named."""
     locked = subset(read_lock((ROOT / "requirements" / "aws.txt").read_text("utf-8")), WITHOUT[name])
     path = folder / f"{name}.zip"
     with tempfile.TemporaryDirectory() as place:
-        _install(locked, Path(place), PLATFORM, PYTHON)
+        _install(locked, Path(place), platform, python)
         return Built(path, write_archive(path, [(Path(place) / "packages", OF_LAYERS)], is_needed))
 
 

@@ -93,16 +93,19 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         if urn in self.urns:
             context.abort(grpc.StatusCode.ALREADY_EXISTS, f"duplicate resource URN {urn}")
         self.urns.add(urn)
-        self.resources.append(json_format.MessageToDict(request) | {"urn": urn})
+        made = json_format.MessageToDict(request) | {"urn": urn}
+        self.resources.append(made)
         answer = struct_pb2.Struct()
         if not request.custom:
             return resource_pb2.RegisterResourceResponse(urn=urn)
         number = next(self.numbers)
         inputs = json_format.MessageToDict(request.object)
         answer.update(inputs)
-        if not self.preview:
-            answer.update(_added(request, inputs, number))
         identity = "" if self.preview else f"{_slug(request.name)}-{number}"
+        if not self.preview:
+            made["answered"] = _added(request, inputs, number)
+            answer.update(made["answered"])
+            made["answered"] = made["answered"] | {"id": identity}
         return resource_pb2.RegisterResourceResponse(urn=urn, id=identity, object=answer)
 
     def RegisterResourceOutputs(self, request, context):  # noqa: N802 - as above
