@@ -1,6 +1,7 @@
 """The stack of the smallest configuration, applied to emulated AWS from the graph that the program really makes."""
 
 import contextlib
+import dataclasses
 import json
 import subprocess
 import sys
@@ -13,11 +14,13 @@ from tests.deployed.applying import Applied
 from tests.deployed.bridge import Bridge
 from tests.emulators.aws import REGION
 from tests.emulators.servers import NotToBeHadError, ministack, noida
-from tests.infra.conftest import PYTHON
+from tests.infra.conftest import ENGINE_S, PYTHON
 from tests.infra.graph import Graph
 from tests.infra.scenarios import SCENARIOS, as_pulumi
 from watchkeeper_infra import build
+from watchkeeper_infra.archive import write_archive
 from watchkeeper_infra.bundles import CODE, LAYERS
+from watchkeeper_infra.recipes import RECIPES
 
 ROOT = build.ROOT
 ACCOUNT = "123456789012"  # the one that the graph's engine answers with; an emulated account is named by its key
@@ -37,11 +40,13 @@ def bundles(tmp_path_factory):
     """The bundles as `make bundles` builds them, but for this machine and its Python: Lambda's is another one."""
     folder = tmp_path_factory.mktemp("deployed-bundles")
     build.build_code(folder)
+    python = ".".join(map(str, sys.version_info[:2]))
+    here = dataclasses.replace(RECIPES["aws"], platform=platform(), python=python)
     for name in LAYERS:
         if name in NO_WAY:
-            build.write_archive(folder / f"{name}.zip", [], build.is_needed)
+            write_archive(folder / f"{name}.zip", [])
         else:
-            build.build_layer(name, folder, platform(), ".".join(map(str, sys.version_info[:2])))
+            build.build_layer(name, folder, here)
     assert {path.stem for path in folder.iterdir()} == {CODE, *LAYERS}
     return folder
 
@@ -55,10 +60,12 @@ def recorded(bundles, tmp_path_factory):
     values, secret = as_pulumi(SCENARIOS["small"], str(bundles))
     scenario = {"name": "small", "stack": "aws-dev", "config": values, "secret": secret, "preview": False}
     request = folder / "request.json"
-    request.write_text(json.dumps({"program": str(ROOT / "infra"), "scenarios": [scenario], "plants": []}))
+    request.write_text(
+        json.dumps({"cloud": "aws", "program": str(ROOT / "infra"), "scenarios": [scenario], "plants": []})
+    )
     engine = ROOT / "tests" / "infra" / "engine" / "run.py"
     done = subprocess.run(
-        [PYTHON, engine, request, folder / "answer.json"], text=True, capture_output=True, timeout=110, check=False
+        [PYTHON, engine, request, folder / "answer.json"], text=True, capture_output=True, timeout=ENGINE_S, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
     graph = json.loads((folder / "answer.json").read_text())["graphs"]["small"]

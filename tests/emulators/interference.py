@@ -61,7 +61,7 @@ class Interference:
             def do_GET(self) -> None:
                 outer.pass_on(self)
 
-            do_PUT = do_POST = do_DELETE = do_HEAD = do_GET  # noqa: N815 - names of http.server
+            do_PUT = do_POST = do_PATCH = do_DELETE = do_HEAD = do_GET  # noqa: N815 - names of http.server
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True

@@ -6,45 +6,9 @@ import pytest
 
 from tests.infra.checks import CHECKS
 from tests.infra.graph import Graph, listed
+from tests.infra.planting import change, drop, fits, register
 
-
-def fits(made, kind, ending):
-    return made.get("custom") and made["type"].endswith((f":{kind}", f"/{kind}")) and made["name"].endswith(ending)
-
-
-def change(kind, ending, /, **inputs):
-    """Other inputs of one resource; None takes one away."""
-
-    def plant(made):
-        found = [r for r in made["resources"] if fits(r, kind, ending)]
-        for key, value in inputs.items():
-            if value is None:
-                found[0]["object"].pop(key)
-            else:
-                found[0]["object"][key] = value
-
-    return plant
-
-
-def drop(kind, name):
-    """One resource is not there."""
-
-    def plant(made):
-        found = next(r for r in made["resources"] if fits(r, kind, name))
-        made["resources"].remove(found)
-
-    return plant
-
-
-def register(name, **registration):
-    """One resource was registered in another way."""
-
-    def plant(made):
-        next(r for r in made["resources"] if f"::{r['name']}" in r["urn"] and r["urn"].endswith(name)).update(
-            registration
-        )
-
-    return plant
+pytestmark = pytest.mark.timeout(300)  # the first one waits for the whole program
 
 
 def allowing(role, action, resource, sid="Planted"):

@@ -1,5 +1,6 @@
 """What is promised about packages, pins and commands, read from the files that make the promise."""
 
+import json
 import re
 import tomllib
 from itertools import chain
@@ -16,7 +17,7 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 # Which extras a lock file is made from. Every one holds the core's dependencies too.
 LOCKS = {
     "local": ["local"],
-    "dev": ["local", "aws", "dev"],
+    "dev": ["local", "aws", "azure", "dev"],
     "aws": ["aws"],
     "azure": ["azure"],
     "infra": ["infra", "infra-checks"],
@@ -76,6 +77,17 @@ def test_a_lock_file_pins_every_direct_dependency_with_hashes(name):
         direct += PROJECT["optional-dependencies"][extra]
     assert {normalised(requirement) for requirement in direct} - set(locked) == set()
     assert [package for package, versions in locked.items() if any(hashes == 0 for _, hashes in versions)] == []
+
+
+def test_what_comes_from_npm_is_pinned_by_its_content_and_no_address():
+    folder = ROOT / "tests" / "emulators" / "node"
+    wanted = json.loads((folder / "package.json").read_text())["dependencies"]
+    locked = json.loads((folder / "package-lock.json").read_text())["packages"]
+    assert wanted
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in wanted.values())
+    assert {name: locked[f"node_modules/{name}"]["version"] for name in wanted} == wanted
+    assert locked.pop("")["dependencies"] == wanted
+    assert [name for name, entry in locked.items() if "resolved" in entry or "integrity" not in entry] == []
 
 
 def test_a_package_has_the_same_versions_in_every_lock_file():

@@ -11,9 +11,9 @@ import pulumi_aws as aws
 from watchkeeper_infra.aws.function import ARCHITECTURE, RUNTIME, Code, OwnFunction, Plan
 from watchkeeper_infra.aws.iam import allow, role, trust
 from watchkeeper_infra.aws.rights import group_of, rights_of
-from watchkeeper_infra.aws.site import under
 from watchkeeper_infra.bundles import CODE, LAYERS
 from watchkeeper_infra.functions import FUNCTIONS, consumers_first, rate
+from watchkeeper_infra.site import under
 from watchkeeper_infra.words import GIVEN_UP, INBOX, NAMESPACE_OF_METRICS
 
 if TYPE_CHECKING:

@@ -1,20 +1,17 @@
-"""What flows through the pipeline's table on AWS: which function takes how much of which topic, in how many batches."""
+"""What flows through the pipeline's table: which function takes how much of which topic, in how many batches."""
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from watchkeeper.cost.aws_stack import AwsStack
-    from watchkeeper.topology import Stage
+    from watchkeeper.topology import Stage, Topic
 
 GB = 1e9
-SPARE = 1.3  # of the disks
 
 
 class Assumptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +32,24 @@ class Assumptions(msgspec.Struct, frozen=True, kw_only=True):
     merges: float = 1.25  # objects that store writes for each segment, with those it merges later
 
 
+class Cutting(Protocol):
+    """How a stack cuts what flows into batches."""
+
+    @property
+    def window_s(self) -> float:
+        """How long a batch waits to be full."""
+
+    @property
+    def side_by_side(self) -> int:
+        """How many batches of a topic are cut at the same time."""
+
+    def largest(self, topic: Topic) -> int:
+        """Messages that a batch of a topic has at most."""
+
+    def shards_in(self, topic: Topic) -> int:
+        """Shards that a batch of a topic has at most."""
+
+
 class Load(NamedTuple):
     """Readings a second, and devices that are connected all the time."""
 
@@ -46,13 +61,14 @@ class Flow(NamedTuple):
     """What a stage takes of one topic, a second."""
 
     stage: Stage
+    topic: Topic
     readings: float
     messages: float
     bytes: float
     invocations: float
 
 
-def flows_of(pipeline: Sequence[Stage], load: Load, stack: AwsStack, assumed: Assumptions) -> Iterator[Flow]:
+def flows_of(pipeline: Sequence[Stage], load: Load, stack: Cutting, assumed: Assumptions) -> Iterator[Flow]:
     """Stage after stage in the order of the table: what each one takes is what those before it have sent.
 
     Readings come from the hub; what comes by HTTP would take the same way behind it.
@@ -60,41 +76,35 @@ def flows_of(pipeline: Sequence[Stage], load: Load, stack: AwsStack, assumed: As
     sent: dict[str, tuple[float, float, float]] = {}  # readings, messages and bytes a second by topic
     anomalies = load.readings_per_second * assumed.anomalies_per_reading
     for stage in pipeline:
-        taken = 0.0
-        batches = 0.0
+        taken = packed = 0.0
         for topic in stage.topics:
             if topic.carries == "raw":
                 messages = load.readings_per_second / assumed.readings_per_message
                 flow = (load.readings_per_second, messages, load.readings_per_second * assumed.reading_bytes)
             else:
                 flow = sent.get(topic.name, (0.0, 0.0, 0.0))
-            invocations = invocations_of(flow[1], stack)
-            taken, batches = taken + flow[0], batches + invocations
-            yield Flow(stage, *flow, invocations)
+            invocations = invocations_of(flow[1], topic, stack)
+            taken += flow[0]
+            yield Flow(stage, topic, *flow, invocations)
+            packed += min(invocations * stack.shards_in(topic), flow[0])
         packs = [topic for topic in stage.emits if topic.carries == "pack"]
         if packs and taken:
-            messages = batches * min(stack.shards, taken / batches)
-            sent[packs[0].name] = (taken, messages, taken * assumed.packed_bytes)
+            sent[packs[0].name] = (taken, packed, taken * assumed.packed_bytes)
         for topic in stage.emits:
             if topic.carries in {"anomaly", "alert"} and topic.name not in sent:
                 sent[topic.name] = (0.0, anomalies, anomalies * 1000)
 
 
-def invocations_of(messages: float, stack: AwsStack) -> float:
+def invocations_of(messages: float, topic: Topic, stack: Cutting) -> float:
     """A second: a batch is handed on when its window ends or it is full; with few messages, each is one."""
     if not messages:
         return 0.0
-    return min(messages, max(stack.pollers / max(stack.batch_window_seconds, 0.5), messages / stack.batch_size))
+    return min(messages, max(stack.side_by_side / max(stack.window_s, 0.5), messages / stack.largest(topic)))
 
 
-def needed_gb(flows: Sequence[Flow], stack: AwsStack) -> int:
-    """Disk of a broker for what it must keep, with some to spare."""
-    kept = sum(flow.bytes for flow in flows) * stack.retention_hours * 3600 * min(3, stack.kafka_brokers)
-    return math.ceil(kept * SPARE / stack.kafka_brokers / GB)
-
-
-def touched(flow: Flow, stack: AwsStack) -> float:
+def touched(flow: Flow, stack: Cutting) -> float:
     """States that a batch reads and writes."""
     if flow.stage.state is None or not flow.invocations:
         return 0.0
-    return min(stack.shards if flow.stage.state == "shard" else 1, flow.messages / flow.invocations)
+    most = stack.shards_in(flow.topic) if flow.stage.state == "shard" else 1
+    return min(most, flow.messages / flow.invocations)

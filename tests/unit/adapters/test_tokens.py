@@ -8,8 +8,8 @@ import random
 import pytest
 
 from watchkeeper.errors import Unavailable
-from watchkeeper_aws import tokens
-from watchkeeper_aws.tokens import Verifier, client_of
+from watchkeeper_adapters.cloud import tokens
+from watchkeeper_adapters.cloud.tokens import Verifier, client_of
 
 ISSUER, AUDIENCE, NOW = "https://issuer.example/pool", "dashboard", 1_790_000_000.0
 GOOD = {"iss": ISSUER, "aud": AUDIENCE, "exp": NOW + 600, "sub": "1234", "email": "eva@example.com", "tenant": "acme"}

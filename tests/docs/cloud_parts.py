@@ -1,30 +1,38 @@
-"""The parts of docs/aws-infrastructure.md that are made from the code."""
+"""The parts of docs/aws-infrastructure.md and docs/azure-infrastructure.md that are made from the code."""
 
+import re
 from typing import get_type_hints
 
 import msgspec
 
-from watchkeeper.cost.aws_estimate import estimate
-from watchkeeper.cost.aws_flows import Load
-from watchkeeper.cost.aws_prices import AWS
-from watchkeeper.cost.aws_stack import stack_for
-from watchkeeper.pipeline import PIPELINE
-from watchkeeper_infra.aws_config import HELP, AwsConfig
-from watchkeeper_infra.config import allowed
+from watchkeeper.cost.flows import Load
+from watchkeeper_infra import aws_config, azure_config
+from watchkeeper_infra.azure_roles import ROLES
 from watchkeeper_infra.functions import FUNCTIONS, rate
+from watchkeeper_infra.keys import allowed
+from watchkeeper_infra.sizes import MEMORY_MB
 from watchkeeper_infra.words import WILDCARDS
+from watchkeeper_local.cost_command import estimate_for
 
 COSTS_OF = (0, 100, 1_000, 10_000)
 
 
-def stack_keys() -> str:
+def aws_keys() -> str:
+    return _keys(aws_config.AwsConfig, aws_config.HELP)
+
+
+def azure_keys() -> str:
+    return _keys(azure_config.AzureConfig, azure_config.HELP)
+
+
+def _keys(config, about) -> str:
     rows = ["| key | default | allowed | what it is |", "|---|---|---|---|"]
-    hints = get_type_hints(AwsConfig, include_extras=True)
-    for field in msgspec.structs.fields(AwsConfig):
+    hints = get_type_hints(config, include_extras=True)
+    for field in msgspec.structs.fields(config):
         default = "" if field.default in (msgspec.NODEFAULT, "", ()) else str(field.default)
         default = default.lower() if isinstance(field.default, bool) else default
         cells = [f"`{field.encode_name}`", f"`{default}`" if default else "", allowed(hints[field.name])]
-        rows.append(f"| {' | '.join(cells)} | {HELP[field.name]} |")
+        rows.append(f"| {' | '.join(cells)} | {about[field.name]} |")
     return "\n".join(rows)
 
 
@@ -33,24 +41,49 @@ def wildcards() -> str:
     return "\n".join(rows + [f"| `{name}` | {why} |" for name, why in WILDCARDS.items()])
 
 
-def function_table() -> str:
+def aws_functions() -> str:
     rows = ["| function | takes | timer | layer | memory, MB | limit, s |", "|---|---|---|---|---|---|"]
     for name, function in FUNCTIONS.items():
-        takes = [topic.name for topic in function.topics] or (["requests"] if function.bundle == "web" else [])
         timer = f"`{rate(function.stage.timer)}`" if function.stage.timer else ""
         size = f"{function.memory_mb:,} | {function.timeout_s}"
-        rows.append(f"| `{name}` | {', '.join(takes)} | {timer} | `{function.bundle}` | {size} |")
+        rows.append(f"| `{name}` | {_takes(function)} | {timer} | `{function.bundle}` | {size} |")
     return "\n".join(rows)
 
 
-def cost_table() -> str:
-    found = [estimate(PIPELINE, Load(n, n), stack_for(n), AWS) for n in COSTS_OF]
+def azure_functions() -> str:
+    rows = ["| app | takes | timer | package | memory, MB |", "|---|---|---|---|---|"]
+    for name, function in FUNCTIONS.items():
+        timer = f"every {function.stage.timer.seconds:g} s" if function.stage.timer else ""
+        rows.append(
+            f"| `{name}` | {_takes(function)} | {timer} | `{function.bundle}` | {MEMORY_MB[function.bundle]:,} |"
+        )
+    return "\n".join(rows)
+
+
+def azure_roles() -> str:
+    return "\n".join(["| role | its id |", "|---|---|", *(f"| {role} | `{ROLES[role]}` |" for role in sorted(ROLES))])
+
+
+def _takes(function) -> str:
+    return ", ".join([topic.name for topic in function.topics] or (["requests"] if function.bundle == "web" else []))
+
+
+def aws_costs() -> str:
+    return _costs("aws", "brokers", lambda e: f"{e.stack.kafka_brokers} × {e.stack.kafka_instance}")
+
+
+def azure_costs() -> str:
+    return _costs("azure", "IoT Hub, units", lambda e: re.search(r"IoT Hub (.*?),", e.size)[1])
+
+
+def _costs(cloud, what, size) -> str:
+    found = [estimate_for(cloud, Load(n, n)) for n in COSTS_OF]
     services = sorted({line.service for each in found for line in each.lines})
     costs = [{line.service: line for line in each.lines} for each in found]
     rows = [
         "| readings/s, and devices | " + " | ".join(f"{n:,}" for n in COSTS_OF) + " |",
         "|---|" + "---|" * len(COSTS_OF),
-        "| brokers | " + " | ".join(f"{e.stack.kafka_brokers} × {e.stack.kafka_instance}" for e in found) + " |",
+        f"| {what} | " + " | ".join(size(each) for each in found) + " |",
     ]
     for kind in ("standing", "per_use"):
         for service in services:

@@ -1,8 +1,8 @@
 """Tokens of people: JSON Web Tokens of an OpenID Connect issuer, signed by RS256, with keys that the issuer publishes.
 
-API Gateway checks them itself for HTTP, and not for WebSocket. Formats: RFC 7519 (JWT), RFC 7515 (signatures), RFC 7517
-(keys), RFC 8017, 8.2.2 (RSASSA-PKCS1-v1_5). The encoded message is made and compared, so nothing in a signature is
-parsed. One verifier for Cognito, whose access tokens carry `client_id` where others carry `aud`, and all others.
+Formats: RFC 7519 (JWT), RFC 7515 (signatures), RFC 7517 (keys), RFC 8017, 8.2.2 (RSASSA-PKCS1-v1_5). The encoded
+message is made and compared, so nothing in a signature is parsed. One verifier for Cognito, whose access tokens carry
+`client_id` where others carry `aud`, and all others.
 """
 
 from __future__ import annotations
