@@ -51,11 +51,11 @@ def build_code(folder: Path) -> Built:
     return Built(path, write_archive(path, _ours(AWS)))
 
 
-def build_layer(name: str, folder: Path) -> Built:
-    """The packages of one kind of function on AWS, from the lock file."""
+def build_layer(name: str, folder: Path, recipe: Recipe = AWS) -> Built:
+    """The packages of one kind of function on AWS, from the lock file; for another machine by another recipe."""
     path = folder / f"{name}.zip"
     with tempfile.TemporaryDirectory() as place:
-        return Built(path, write_archive(path, [_packages(name, Path(place), AWS)]))
+        return Built(path, write_archive(path, [_packages(name, Path(place), recipe)]))
 
 
 def build_packages(folder: Path) -> dict[str, Built]:

@@ -107,11 +107,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def ministack(folder: Path) -> Iterator[Server]:
-    """AWS: DynamoDB, S3, SNS, SQS, Secrets Manager and others, at one address."""
+def ministack(folder: Path, more: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """AWS: DynamoDB, S3, SNS, SQS, Secrets Manager and others, at one address. `more` are settings of its own."""
     port = free_port()
     settings = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "SFTP_ENABLED": "0", "IOT_MTLS_ENABLED": "0"}
-    yield from _running(Server([tool("ministack")], port, folder, settings))
+    yield from _running(Server([tool("ministack")], port, folder, settings | dict(more or {})))
 
 
 @contextlib.contextmanager

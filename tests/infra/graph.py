@@ -133,9 +133,11 @@ class AzureGraph(Graph):
 
 
 def plain(value):
-    """Inputs without the marks of secrets and outputs."""
+    """Inputs without the marks of secrets and outputs; a file to be uploaded stays as it is, by its `path`."""
     if isinstance(value, dict):
-        return plain(value.get("value")) if SECRET in value else {key: plain(item) for key, item in value.items()}
+        if SECRET in value and "path" not in value:
+            return plain(value.get("value"))
+        return {key: plain(item) for key, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, list) else value
 
 

@@ -95,7 +95,8 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         if urn in self.urns:
             context.abort(grpc.StatusCode.ALREADY_EXISTS, f"duplicate resource URN {urn}")
         self.urns.add(urn)
-        self.resources.append(json_format.MessageToDict(request) | {"urn": urn})
+        made = json_format.MessageToDict(request) | {"urn": urn}
+        self.resources.append(made)
         answer = struct_pb2.Struct()
         if not request.custom:
             return resource_pb2.RegisterResourceResponse(urn=urn)
@@ -106,10 +107,12 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         if not self.preview:
             if request.type.startswith("azure-native:"):
                 identity = azure_cloud.identity(request.type, inputs)
-                answer.update(azure_cloud.added(request.type, inputs, UUID.format(number)))
+                added = azure_cloud.added(request.type, inputs, UUID.format(number))
             else:
                 identity = f"{_slug(request.name)}-{number}"
-                answer.update(_added(request, inputs, number))
+                added = _added(request, inputs, number)
+            answer.update(added)
+            made["answered"] = added | {"id": identity}
         return resource_pb2.RegisterResourceResponse(urn=urn, id=identity, object=answer)
 
     def RegisterResourceOutputs(self, request, context):  # noqa: N802 - as above
