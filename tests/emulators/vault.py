@@ -6,9 +6,7 @@ Source: Microsoft Learn, "Authentication, requests and responses" of Azure Key V
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import http.server
-import ipaddress
 import json
 import ssl
 import threading
@@ -16,10 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from azure.core.credentials import AccessToken
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+
+from tests.emulators.certificates import make_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,39 +88,13 @@ def vault(folder: Path) -> Iterator[Vault]:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    authority = _certificate(folder)
+    certificate = make_certificate(folder, "vault")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority, folder / "vault.key")
+    context.load_cert_chain(*certificate)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
-        yield Vault(f"https://127.0.0.1:{server.server_port}", str(authority), secrets, down, asked)
+        yield Vault(f"https://127.0.0.1:{server.server_port}", str(certificate.path), secrets, down, asked)
     finally:
         server.shutdown()
         server.server_close()
-
-
-def _certificate(folder: Path) -> Path:
-    """For loopback, signed by itself, for an hour."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "vault of the tests")])
-    now = dt.datetime.now(dt.UTC)
-    loopback = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(minutes=5))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(loopback, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "vault.key").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    path = folder / "vault.pem"
-    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    return path

@@ -3,26 +3,49 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+from confluent_kafka import KafkaError, KafkaException
 
 from watchkeeper.errors import ConfigError, Unavailable
 
 if TYPE_CHECKING:
-    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
 
 log = logging.getLogger(__name__)
 Security = Literal["plaintext", "tls", "scram", "token"]
 Token = Callable[[], tuple[str, float]]  # a token, and the epoch seconds at which it expires
 LARGEST_MESSAGE = 900_000  # bytes; brokers take 1,048,588 with all that is around it unless they are told otherwise
+REMEMBERED_S = 60.0  # librdkafka repeats what it has told of a broker only after 30 s
+FIRST_TRY_S = 0.5
+
+
+class Trouble:
+    """What librdkafka has told last of the way to the brokers; its calls themselves only say that time is up."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self._error: KafkaError | None = None
+        self._at = 0.0
+
+    def hear(self, error: KafkaError) -> None:
+        """What clients call (`error_cb`). That all brokers are down explains nothing, and does not hide what does."""
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - its public name
+            self._error, self._at = error, time.monotonic()
+
+    def recent(self) -> KafkaError | None:
+        """The last of it, if it was lately."""
+        return self._error if time.monotonic() - self._at < REMEMBERED_S else None
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
     """A cluster and how to log in. `ca`: a PEM file of the authority to trust, where it is not the system's.
 
     `timeout_s` bounds every call: after it, Unavailable. `token` is asked whenever a token is about to expire.
+    `trouble` is what its clients hear of the brokers.
     """
 
     brokers: str
@@ -32,6 +55,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     ca: str = ""
     token: Token | None = None
     timeout_s: float = 10.0
+    trouble: Trouble = msgspec.field(default_factory=Trouble)
 
     def options(self) -> dict[str, Any]:
         """What librdkafka's clients have in common. ConfigError: the parts do not go together."""
@@ -45,6 +69,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
             "reconnect.backoff.max.ms": 2000,
             "topic.metadata.refresh.interval.ms": 60_000,
             "logger": log,
+            "error_cb": self.trouble.hear,
         }
         if self.ca:
             options["ssl.ca.location"] = self.ca
@@ -65,15 +90,51 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
         if self.ca and self.security == "plaintext":
             raise ConfigError("Kafka: an authority to trust is of no use where security is plaintext")
 
+    def topics(self, admin: AdminClient) -> dict[str, int]:
+        """The topics there are and their numbers of partitions. ConfigError, soon: we are refused, or do not trust it.
 
+        Unavailable: it cannot be had in `timeout_s`. A port that speaks TLS says nothing to who does not.
+        """
+        left, wait = self.timeout_s, FIRST_TRY_S
+        while True:
+            wait = left if left < 2 * wait else wait
+            try:
+                return {name: len(topic.partitions) for name, topic in admin.list_topics(timeout=wait).topics.items()}
+            except KafkaException as error:
+                admin.poll(0)
+                told = self.trouble.recent()
+                if told is not None and told.code() in _REFUSALS:
+                    raise ConfigError(f"Kafka: {self._advice(told)}") from None
+                left -= wait
+                if left <= 0:
+                    hint = " (if the cluster speaks TLS or asks for a login: kafka_tls, kafka_ca, kafka_user)"
+                    raise self.away(f"first contact{hint * (self.security == 'plaintext')}", error) from error
+                wait *= 2
+
+    def away(self, what: str, error: object) -> Unavailable:
+        """What a failure of Kafka is to the pipeline: the partition waits. What was asked of it may have happened."""
+        told = self.trouble.recent()
+        cause = error.args[0] if isinstance(error, KafkaException) and error.args else error
+        return Unavailable(f"Kafka: {what}: {cause}" + (f"; {self._advice(told)}" if told else ""))
+
+    def _advice(self, told: KafkaError) -> str:
+        """What librdkafka has told, and what to do about it."""
+        if told.code() == KafkaError._AUTHENTICATION:  # noqa: SLF001 - its public name
+            todo = "the token is refused: check who it is made for, and what that may do in the cluster"
+            if self.security == "scram":
+                known = "that the cluster knows it for SCRAM-SHA-512"
+                todo = f"user {self.user!r} is refused: check the user, its password, and {known}"
+        elif told.code() == KafkaError._SSL:  # noqa: SLF001 - its public name
+            todo = "TLS fails: check that this port speaks TLS, and give the authority of its certificate (kafka_ca)"
+        else:
+            return told.str()
+        return f"{todo}. {told.str()}"
+
+
+_REFUSALS = {KafkaError._AUTHENTICATION, KafkaError._SSL}  # noqa: SLF001 - their public names
 _PROTOCOLS: dict[Security, str] = {
     "plaintext": "PLAINTEXT",
     "tls": "SSL",
     "scram": "SASL_SSL",
     "token": "SASL_SSL",
 }
-
-
-def away(what: str, error: KafkaException) -> Unavailable:
-    """What a failure of Kafka is to the pipeline: the partition waits. What was asked of it may have happened."""
-    return Unavailable(f"Kafka: {what}: {error.args[0] if error.args else error}")

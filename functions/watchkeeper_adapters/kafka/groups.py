@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from watchkeeper.errors import Unavailable
-from watchkeeper_adapters.kafka.connection import Connection, away
+from watchkeeper_adapters.kafka.connection import Connection
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
@@ -37,7 +37,7 @@ class Groups:
         try:
             found = self.admin().list_topics(topic, timeout=self._connection.timeout_s).topics[topic]
         except KafkaException as error:
-            raise away(f"partitions of {topic}", error) from error
+            raise self._connection.away(f"partitions of {topic}", error) from error
         if found.error is not None or not found.partitions:
             raise Unavailable(f"Kafka: partitions of {topic}: {found.error or 'it has none'}")
         return len(found.partitions)
@@ -57,7 +57,7 @@ class Groups:
                 try:
                     self._admin = AdminClient(self._connection.options())
                 except KafkaException as error:
-                    raise away("no client", error) from error
+                    raise self._connection.away("no client", error) from error
             return self._admin
 
     def close(self) -> None:
@@ -77,7 +77,7 @@ class Groups:
 
 class _Group:
     def __init__(self, name: str, connection: Connection) -> None:
-        self._name, self._timeout_s = name, connection.timeout_s
+        self._name, self._connection, self._timeout_s = name, connection, connection.timeout_s
         self._lock = threading.Lock()
         self._answers: dict[tuple[str, int, int], KafkaError | None] = {}
         options = {
@@ -90,7 +90,7 @@ class _Group:
         try:
             self._consumer = Consumer(connection.options() | options)
         except KafkaException as error:
-            raise away(f"no client for group {name}", error) from error
+            raise self._connection.away(f"no client for group {name}", error) from error
 
     def commit(self, place: TopicPartition) -> None:
         where = (place.topic, place.partition, place.offset)
@@ -102,19 +102,19 @@ class _Group:
                 while where not in self._answers and time.monotonic() < until:
                     self._consumer.poll(POLL_S)
             except KafkaException as error:
-                raise away(f"commit of {self._name}", error) from error
+                raise self._connection.away(f"commit of {self._name}", error) from error
             error_ = self._answers.get(where)
             if where not in self._answers or error_ is not None:
-                raise Unavailable(f"Kafka: commit of {self._name}: {error_ or 'no answer in time'}")
+                raise self._connection.away(f"commit of {self._name}", error_ or "no answer in time")
 
     def committed(self, place: TopicPartition) -> int:
         with self._lock:
             try:
                 (told,) = self._consumer.committed([place], timeout=self._timeout_s)
             except KafkaException as error:
-                raise away(f"place of {self._name}", error) from error
+                raise self._connection.away(f"place of {self._name}", error) from error
         if told.error is not None:
-            raise Unavailable(f"Kafka: place of {self._name}: {told.error}")
+            raise self._connection.away(f"place of {self._name}", told.error)
         return told.offset
 
     def close(self) -> None:

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from watchkeeper.errors import Unavailable
 from watchkeeper.ports import Stored
-from watchkeeper_adapters.kafka.connection import Connection, away
+from watchkeeper_adapters.kafka.connection import Connection
 
 if TYPE_CHECKING:
     from confluent_kafka import Message as KafkaMessage
@@ -65,7 +64,7 @@ class Reading:
                 return self._read(topic, partition, after, limit)
             except KafkaException as error:
                 self._places.pop((topic, partition), None)
-                raise away(f"read {topic}/{partition}", error) from error
+                raise self._connection.away(f"read {topic}/{partition}", error) from error
 
     def close(self) -> None:
         """Close the consumer. What is read later opens another."""
@@ -94,7 +93,7 @@ class Reading:
             if time.monotonic() > until:
                 if taken:
                     break
-                raise Unavailable(f"Kafka: read {topic}/{partition}: {self._failure or 'no answer in time'}")
+                raise self._connection.away(f"read {topic}/{partition}", self._failure or "no answer in time")
             self._resume(consumer, topic, partition, place)
             self._fetch(consumer, WAIT_S)
         if taken:

@@ -18,7 +18,7 @@ from confluent_kafka import KafkaException, Producer
 from watchkeeper.errors import Refused, Unavailable
 from watchkeeper.ports import Message, Stored
 from watchkeeper.topology import TOPICS
-from watchkeeper_adapters.kafka.connection import LARGEST_MESSAGE, Connection, away
+from watchkeeper_adapters.kafka.connection import LARGEST_MESSAGE, Connection
 from watchkeeper_adapters.kafka.groups import Groups
 from watchkeeper_adapters.kafka.reading import Reading
 
@@ -58,7 +58,7 @@ class KafkaStream:
             if len(message.value) > LARGEST_MESSAGE:
                 text = f"{topic}: a message of {len(message.value):,} bytes; Kafka takes {LARGEST_MESSAGE:,}"
                 raise Refused(text)
-        receipts = _Receipts(len(messages), self._reading)
+        receipts = _Receipts(len(messages), self._reading, self._connection)
         producer = self._producer()
         until = time.monotonic() + self._connection.timeout_s + 2.0
         for message in messages:
@@ -106,7 +106,7 @@ class KafkaStream:
                     raise Unavailable(f"Kafka: {name} takes nothing") from error
                 producer.poll(POLL_S)
             except KafkaException as error:
-                raise away(f"append to {name}", error) from error
+                raise self._connection.away(f"append to {name}", error) from error
             else:
                 return
 
@@ -123,16 +123,16 @@ class KafkaStream:
                 try:
                     self._made = Producer(self._connection.options() | options)
                 except KafkaException as error:
-                    raise away("no producer", error) from error
+                    raise self._connection.away("no producer", error) from error
             return self._made
 
 
 class _Receipts:
     """What became of the messages of one `append`."""
 
-    def __init__(self, waiting: int, reading: Reading) -> None:
+    def __init__(self, waiting: int, reading: Reading, connection: Connection) -> None:
         self.waiting = waiting
-        self._reading = reading
+        self._reading, self._connection = reading, connection
         self._error = ""
 
     def take(self, error: KafkaError | None, message: KafkaMessage) -> None:
@@ -149,4 +149,4 @@ class _Receipts:
         """Unavailable: not all of them are known to be durable."""
         if self._error or self.waiting:
             why = self._error or f"{self.waiting} messages are not acknowledged in time"
-            raise Unavailable(f"Kafka: append to {topic}: {why}")
+            raise self._connection.away(f"append to {topic}", why)

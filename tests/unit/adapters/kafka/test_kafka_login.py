@@ -1,0 +1,117 @@
+"""A cluster that speaks TLS and asks for a login: who gets in, and what those are told who do not."""
+
+import itertools
+import time
+
+import pytest
+
+from tests.emulators.certificates import make_certificate
+from tests.emulators.kafka_door import door
+from watchkeeper.errors import ConfigError, Unavailable
+from watchkeeper.ports import Message
+from watchkeeper.topology import DATA_PROCESSING_OUTPUT
+from watchkeeper_adapters.kafka.connection import Connection
+from watchkeeper_adapters.kafka.stream import KafkaStream
+from watchkeeper_adapters.kafka.topics import make_topics
+from watchkeeper_local.kafka_work import connection_of
+from watchkeeper_local.settings import read_settings
+
+USER, PASSWORD = "worker, night=1", "right: not to be told"
+TOPIC = DATA_PROCESSING_OUTPUT.name
+numbers = itertools.count()
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    return make_certificate(tmp_path, "broker")
+
+
+@pytest.fixture
+def entrance(kafka_server, certificate):
+    with door(kafka_server.address, certificate, USER, PASSWORD) as made:
+        yield made
+
+
+def secured(entrance, certificate, password=PASSWORD, timeout_s=10.0):
+    return Connection(
+        brokers=entrance.address,
+        security="scram",
+        user=USER,
+        password=password,
+        ca=str(certificate.path),
+        timeout_s=timeout_s,
+    )
+
+
+def refused(connection):
+    began = time.monotonic()
+    with pytest.raises(ConfigError) as told:
+        make_topics(connection, 1)
+    assert time.monotonic() - began < connection.timeout_s / 2
+    assert PASSWORD not in str(told.value)
+    return str(told.value)
+
+
+def test_what_work_is_given_logs_in_by_tls_and_scram_and_writes_and_reads(entrance, certificate):
+    environment = {"WATCHKEEPER_KAFKA_PASSWORD": PASSWORD}
+    flags = {"kafka": entrance.address, "kafka_user": USER, "kafka_ca": str(certificate.path)}
+    connection, prefix = connection_of(read_settings(flags, environment)), f"login-{next(numbers)}-"
+    make_topics(connection, 1, prefix=prefix)
+    stream = KafkaStream(connection, prefix=prefix)
+    stream.append(TOPIC, [Message(0, b"by TLS", {})])
+    assert [message.value for message in stream.read(TOPIC, 0, -1, 10)] == [b"by TLS"]
+    stream.commit("clean", TOPIC, 0, 0)
+    assert stream.committed("clean", TOPIC, 0) == 0
+    stream.close()
+    assert entrance.entered >= 3
+    assert entrance.refused == []
+
+
+def test_a_wrong_password_is_told_soon_with_what_to_check(entrance, certificate):
+    told = refused(secured(entrance, certificate, "wrong"))
+    assert USER in told
+    assert "check the user, its password" in told
+    assert "wrong" not in told
+    assert entrance.entered == 0
+    assert set(entrance.refused) == {"invalid credentials"}
+
+
+def test_a_password_that_is_changed_meanwhile_loses_nothing(entrance, certificate, kafka_server):
+    prefix = f"login-{next(numbers)}-"
+    make_topics(Connection(brokers=kafka_server.address), 1, prefix=prefix)
+    locked_out = KafkaStream(secured(entrance, certificate, "of yesterday", timeout_s=1.0), prefix=prefix, partitions=1)
+    message = Message(0, b"kept", {})
+    with pytest.raises(Unavailable, match="is refused: check the user, its password"):
+        locked_out.append(TOPIC, [message])
+    locked_out.close()
+    stream = KafkaStream(secured(entrance, certificate), prefix=prefix)
+    assert stream.read(TOPIC, 0, -1, 10) == []
+    stream.append(TOPIC, [message])
+    assert [stored.value for stored in stream.read(TOPIC, 0, -1, 10)] == [b"kept"]
+    stream.close()
+
+
+def test_who_speaks_in_the_clear_is_told_of_tls(entrance):
+    with pytest.raises(Unavailable, match="if the cluster speaks TLS or asks for a login: kafka_tls"):
+        make_topics(Connection(brokers=entrance.address, timeout_s=1.0), 1)
+    assert entrance.entered == 0
+
+
+def test_who_does_not_log_in_does_not_get_in(entrance, certificate):
+    by_tls = Connection(brokers=entrance.address, security="tls", ca=str(certificate.path), timeout_s=1.0)
+    with pytest.raises(Unavailable):
+        make_topics(by_tls, 1)
+    assert entrance.entered == 0
+    assert "before a login" in entrance.refused[0]
+
+
+def test_a_certificate_of_another_authority_is_refused(entrance, tmp_path):
+    told = refused(secured(entrance, make_certificate(tmp_path, "somebody else")))
+    assert "kafka_ca" in told
+    assert entrance.entered == 0
+    assert entrance.refused == []  # not even the user's name was said
+
+
+def test_a_server_that_does_not_know_the_password_is_refused(kafka_server, certificate):
+    with door(kafka_server.address, certificate, USER, "guessed", impostor=True) as impostor:
+        assert "is refused" in refused(secured(impostor, certificate))
