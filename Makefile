@@ -24,7 +24,7 @@ LOCK  := env -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv --no-c
          $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench bench-aws bench-detection schemas lock bundles infra setup clean
+.PHONY: help demo test lint format bench bench-aws bench-azure bench-detection schemas lock bundles infra setup clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,9 @@ bench: $(STAMP) $(PEERS_STAMP) ## Measure speed, and render docs/performance.md 
 
 bench-aws: $(STAMP) $(EMULATED) ## Measure what a reading costs in the Lambda handlers, and in dollars (2 minutes)
 	$(BIN)/python benchmarks/aws.py --emulators
+
+bench-azure: $(STAMP) ## Measure what a reading costs in Azure's functions, in request units and in dollars (2 minutes)
+	$(BIN)/python benchmarks/azure_bench.py $(BENCH_ARGS)
 
 bench-detection: $(STAMP) $(BOARDS_STAMP) ## Measure how well readings are judged, beside others, and render docs/detection.md
 	$(BIN)/python benchmarks/detection/bench.py --peers $(BOARDS)/bin/python $(BENCH_ARGS)

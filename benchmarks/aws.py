@@ -14,91 +14,52 @@ import io
 import json
 import subprocess
 import sys
-import time
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from aws_costs import Counting, dollars
+from aws_costs import charged, dollars
+from cloud_stack import BEGAN, SCORED, WAY, WINDOW_S, Stack, run, trained
 
-from watchkeeper.ids import shard_of
-from watchkeeper.knowledge.bundle import Bundle
 from watchkeeper.memory import memory_ports
-from watchkeeper.pipeline import STAGES
 from watchkeeper.ports import Ports, Stored
-from watchkeeper.published import Published, publish_model
-from watchkeeper.stages.retrain import retrain
-from watchkeeper_adapters.knowledge_files import read_files
 from watchkeeper_aws.container import Container
 from watchkeeper_aws.function import StageFunction
 from watchkeeper_aws.settings import Settings
-from watchkeeper_local.knowledge import shipped_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from watchkeeper.detection.model import Model
 
-WINDOW_S = 5
-WARM_UP = 3  # windows
 BATCH = 5000  # messages that a function is given at once, at most
-BEGAN = 1_790_000_000_000
-WAY = ("ingest", "clean", "rule_check", "ml_score", "store")
-SCORED = ("clean", "rule_check", "ml_score")  # what the goal of 100,000 readings a second is about
-BODY = b'{"ts":%d,"values":{"flow":%.2f,"discharge_pressure":%.3f,"vibration":%.3f,"motor_current":%.2f}}'
 
 
-class Stack:
-    """Functions over ports, and the mappings between them."""
+class AwsStack(Stack):
+    """Lambda's functions, and MSK's mappings between them."""
 
     def __init__(self, ports: Ports, shards: int, partitions: int) -> None:
-        self.counts: dict[str, Counter[str]] = defaultdict(Counter)
-        self._now = ["-"]
-        self.plain, self.shards, self.partitions = ports, shards, partitions
-        wrapped = Ports(
-            *(
-                Counting(kind, getattr(ports, kind), self.counts, self._now)  # type: ignore[arg-type]
-                for kind in ("stream", "tables", "blobs", "meter")
-            ),
-            contextlib.nullcontext,
-        )
-        self.clock_ms = BEGAN
-        container = Container(Settings(shards=shards, partitions=partitions), wrapped, lambda: self.clock_ms)
-        bundle = Bundle.from_files(read_files(shipped_folder()))
-        container.__dict__["published"] = Published(wrapped, bundle)
+        super().__init__(ports, shards, partitions, charged)
+        container = Container(Settings(shards=shards, partitions=partitions), self.ports, lambda: self.clock_ms)
+        container.__dict__["published"] = self.published
         self._functions = {name: StageFunction(name, lambda: container) for name in WAY}
-        self._positions: Counter[tuple[str, int]] = Counter()
-        self.seconds: Counter[str] = Counter()  # of a core, in handlers
-        self.waited: Counter[str] = Counter()  # by the clock on the wall
+        self._said = io.StringIO()
 
-    def window(self, number: int, devices: int) -> None:
-        """A window's telemetry through all stages; each takes what the one before it has made of it."""
-        self.clock_ms = BEGAN + (number + 1) * WINDOW_S * 1000
-        for name in WAY:
-            for topic in STAGES[name].topics:
-                batches = telemetry(number, devices, self) if name == "ingest" else self._read(topic.name)
-                for partition, messages in batches.items():
-                    for start in range(0, len(messages), BATCH):
-                        self._call(name, msk_event(topic.name, partition, messages[start : start + BATCH]))
+    def largest(self, stage: str) -> int:
+        return BATCH
 
-    def _read(self, topic: str) -> dict[int, list[Stored]]:
-        found = {}
-        for partition in range(self.partitions):
-            messages = self.plain.stream.read(topic, partition, self._positions[topic, partition] - 1, 100_000)
-            if messages:
-                self._positions[topic, partition] = messages[-1].offset + 1
-                found[partition] = messages
-        return found
+    def prepared(self, stage: str, topic: str, partition: int, messages: Sequence[Stored]) -> Callable[[], object]:
+        event = msk_event(topic, partition, messages)
+        self._said = io.StringIO()
 
-    def _call(self, name: str, event: Mapping[str, Any]) -> None:
-        self._now[0] = name
-        said = io.StringIO()
-        began, worked = time.perf_counter(), time.process_time()
-        with contextlib.redirect_stdout(said):
-            answer = self._functions[name](event, Enough())
-        self.seconds[name] += time.process_time() - worked
-        self.waited[name] += time.perf_counter() - began
+        def call() -> object:
+            with contextlib.redirect_stdout(self._said):
+                return self._functions[stage](event, Enough())
+
+        return call
+
+    def ended(self, stage: str, answer: object) -> None:
         assert answer == {"batchItemFailures": []}, answer
-        self.counts[name] += Counter(lambda_request=1, log_bytes=len(said.getvalue()))
+        self.counts[stage] += Counter(lambda_request=1, log_bytes=len(self._said.getvalue()))
 
 
 class Enough:
@@ -127,43 +88,6 @@ def msk_event(topic: str, partition: int, messages: Sequence[Stored]) -> dict[st
         for message in messages
     ]
     return {"eventSource": "aws:kafka", "records": {f"{topic}-{partition}": records}}
-
-
-def telemetry(number: int, devices: int, stack: Stack) -> dict[int, list[Stored]]:
-    """A window of the hub's messages by partition: a device a second, as JSON of about 130 bytes."""
-    batches: dict[int, list[Stored]] = defaultdict(list)
-    for second in range(WINDOW_S):
-        ts = BEGAN + (number * WINDOW_S + second) * 1000
-        for device in range(devices):
-            turn = ts // 1000 + device
-            noise = (turn * 7919 % 100 / 50, turn * 104729 % 100 / 900, turn * 1299709 % 100 / 900, turn % 50 / 100)
-            body = BODY % (ts, 120 + noise[0], 6.2 + noise[1], 2.0 + noise[2], 42 + noise[3])
-            name = f"pump-{device:05d}"
-            partition = shard_of("default", name, stack.shards) % stack.partitions
-            offset = number * 1_000_000 + len(batches[partition])
-            batches[partition].append(Stored(offset, 0, body, {"device": name, "received": str(ts)}))
-    return batches
-
-
-def trained() -> Model:
-    """A detection model, from a few devices that ran for some minutes."""
-    stack = Stack(memory_ports(1), 1, 1)
-    for number in range(60):
-        stack.window(number, 40)
-    return retrain(stack.plain, 1, stack.clock_ms)
-
-
-def run(ports: Ports, model: Model, devices: int, windows: int, shards: int, partitions: int) -> Stack:
-    """Some windows with a model in force; the first WARM_UP of them are not counted."""
-    publish_model(ports.blobs, model)
-    stack = Stack(ports, shards, partitions)
-    for number in range(WARM_UP + windows):
-        if number == WARM_UP:
-            stack.counts.clear()
-            stack.seconds.clear()
-            stack.waited.clear()
-        stack.window(number, devices)
-    return stack
 
 
 def cold_starts() -> dict[str, float]:
@@ -227,7 +151,7 @@ def on_emulators(model: Model, devices: int, windows: int, shards: int, partitio
         ports = Ports(
             stream, DynamoTables(dynamodb, prefix), blobs, DynamoMeter(dynamodb, prefix), contextlib.nullcontext
         )
-        made = run(ports, model, devices, windows, shards, partitions)
+        made = run(AwsStack, ports, model, devices, windows, shards, partitions)
         stream.close()
         return made
 
@@ -244,13 +168,13 @@ def main() -> None:
     readings = asked.devices * asked.windows * WINDOW_S
     layout = (asked.devices, asked.windows, asked.shards, asked.partitions)
     print(f"{asked.devices:,} devices × 1 Hz, {asked.shards} shards, {asked.partitions} partitions, every {WINDOW_S} s")
-    model = trained()
-    stack = run(memory_ports(asked.partitions), model, *layout)
+    model = trained(AwsStack)
+    stack = run(AwsStack, memory_ports(asked.partitions), model, *layout)
     show(stack, readings)
     if asked.emulators:
         fewer = asked.windows // 4
         layout, readings = (asked.devices, fewer, *layout[2:]), readings // asked.windows * fewer
-        stack = run(memory_ports(asked.partitions), model, *layout)
+        stack = run(AwsStack, memory_ports(asked.partitions), model, *layout)
         other = on_emulators(model, *layout)
         print("\nadapters over emulators on this machine, what they add (µs/reading; ms a call of a function):")
         for name in WAY:

@@ -8,30 +8,13 @@ from typing import TYPE_CHECKING, Any
 from watchkeeper.cost.aws_prices import AWS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 MEMORY_GB = 1769 / 1024
 CALL_MS = 12.0  # that a call of S3, DynamoDB or Kafka takes in a region, assumed; a batch waits for each in turn
 CONNECTED_MINUTES = 1 / 60  # of a device, for each reading
 
 PRICES = AWS.per_unit
-
-
-class Counting:
-    """A port that counts what its calls would be charged for; `now` names the stage they are charged to."""
-
-    def __init__(self, kind: str, port: Any, counts: dict[str, Counter[str]], now: list[str]) -> None:  # noqa: ANN401
-        self._kind, self._port, self._counts, self._now = kind, port, counts, now
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        call = getattr(self._port, name)
-
-        def counted(*args: Any, **more: Any) -> Any:  # noqa: ANN401 - whatever the port takes
-            answer = call(*args, **more)
-            self._counts[self._now[0]] += charged(self._kind, name, args, answer)
-            return answer
-
-        return counted
 
 
 def charged(kind: str, name: str, args: Sequence[Any], answer: Any) -> Counter[str]:  # noqa: ANN401, PLR0911

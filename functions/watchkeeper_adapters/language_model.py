@@ -34,6 +34,9 @@ class OpenAICompatible:
     them: one that was kept counts no tokens and is there also while the circuit is open. Where the endpoint reports no
     usage, tokens are estimated at 4 characters each. A prompt is never sent on to where a redirect points.
 
+    `api_version` is for a classic endpoint of Azure OpenAI, `https://NAME.openai.azure.com/openai`: there it goes along
+    as the query `api-version`, the key as the header `api-key`, and `model` is the deployment's name, in the path.
+
     Unavailable: no connection, no answer in time, 408, 409, 425, 429, 5xx, or an open circuit.
     ModelError: a refusal, an empty answer, a content filter, any other status.
     """
@@ -44,6 +47,7 @@ class OpenAICompatible:
         model: str,
         api_key: str = "",
         *,
+        api_version: str = "",
         timeout_s: float = 20.0,
         max_tokens: int = 1200,
         cache_size: int = 256,
@@ -53,7 +57,10 @@ class OpenAICompatible:
             raise ConfigError("language model: no name of a model is given")
         if not (api_key.isascii() and api_key.isprintable()):
             raise ConfigError("language model: the API key has characters that no HTTP header takes")
+        if api_version and base_url.rstrip("/").endswith("/v1"):
+            raise ConfigError("language model: an address that ends in /v1 takes no api_version")
         self.model = model
+        self._api_version = api_version
         self._address = address_of(base_url, "language model")
         self._api_key = api_key
         self._timeout_s = timeout_s
@@ -88,12 +95,15 @@ class OpenAICompatible:
     def _client(self) -> openai.OpenAI:
         import openai  # takes half a second, and most workers never ask
 
-        return openai.OpenAI(
-            base_url=self._address.url,
-            api_key=self._api_key or NO_KEY,
-            max_retries=0,
-            http_client=openai.DefaultHttpxClient(follow_redirects=False, trust_env=not self._address.is_local),
-        )
+        told: dict[str, Any] = {
+            "base_url": self._address.url,
+            "api_key": self._api_key or NO_KEY,
+            "max_retries": 0,
+            "http_client": openai.DefaultHttpxClient(follow_redirects=False, trust_env=not self._address.is_local),
+        }
+        if self._api_version:
+            return openai.AzureOpenAI(**told, api_version=self._api_version)
+        return openai.OpenAI(**told)
 
     def _ask(self, system: str, prompt: str, schema: Mapping[str, object]) -> Answered:
         """Ask in the form known to be taken, or the first simpler one that is."""

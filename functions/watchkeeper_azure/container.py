@@ -26,6 +26,8 @@ from watchkeeper_azure.tables import CosmosTables
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from watchkeeper.ports import LanguageModel
+
 SOCKET_LIVES_S = 7200.0
 
 
@@ -58,7 +60,7 @@ class Container(CloudContainer):
             blobs,
             CosmosMeter(services.cosmos, with_charges=True),
             contextlib.nullcontext,
-            language_model_of(settings.model_url, settings.model_name, self._secret(settings.model_secret)),
+            self._language_model(),
             receivers_of(self._secret(settings.receivers_secret)),
         )
 
@@ -80,6 +82,12 @@ class Container(CloudContainer):
         if self._stream is not None:
             self._stream.close()
         self._services.close()
+
+    def _language_model(self) -> LanguageModel | None:
+        told = self.settings
+        return language_model_of(
+            told.model_url, told.model_name, self._secret(told.model_secret), told.model_api_version
+        )
 
     def _secret(self, name: str) -> Mapping[str, str]:
         return SecretStore(self._services.vault).fields(name) if name else {}

@@ -3,22 +3,19 @@
 What runs by the hour cannot be cut off.
 """
 
-from watchkeeper.cost.prices import PriceBook
-
-GB_SECOND = 0.000026  # Flex Consumption, on demand, East US
-MEMORY_GB = 2.0
-REQUEST_UNIT = 0.25e-6  # Cosmos DB serverless, East US
+from watchkeeper.cost.azure_estimate import MEMORY_GB
+from watchkeeper.cost.azure_prices import AZURE
+from watchkeeper.cost.prices import LOCAL, PriceBook
 
 METERED = PriceBook(
     "azure-metered",
-    "2026-11-01",
-    "list prices of Azure Functions (Flex Consumption) and Cosmos DB (serverless), East US; 0.15 and 0.60 USD per "
-    "million tokens of a small hosted model",
+    AZURE.dated,
+    f"{AZURE.source}; tokens of a language model: {LOCAL.source}",
     {
-        "busy_us": GB_SECOND * MEMORY_GB / 1e6,
-        "request_units": REQUEST_UNIT,
-        "prompt_tokens": 0.15e-6,
-        "completion_tokens": 0.60e-6,
+        "busy_us": AZURE.per_unit["flex_gb_second"] * MEMORY_GB / 1e6,
+        "request_units": AZURE.per_unit["cosmos_unit"],
+        "prompt_tokens": LOCAL.per_unit["prompt_tokens"],
+        "completion_tokens": LOCAL.per_unit["completion_tokens"],
         "billed_usd": 1.0,  # what Azure's own bill had above all this: see bill_trigger
     },
 )

@@ -37,7 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     model_name: str = ""
     model_url: str = ""
     model_secret: str = ""  # secret with model_key
-    model_api_version: str = ""  # of Azure OpenAI, where its address wants one
+    model_api_version: str = ""  # of a classic endpoint of Azure OpenAI; one that ends in /v1 takes none
     web_pubsub: str = ""  # endpoint of the service that reaches dashboards
     budget: float = 0.0  # US dollars a month; 0: none
     issuer: str = ""  # of people's tokens

@@ -87,7 +87,7 @@ HELP = stack_config.HELP | {
     "backup_days": "days to whose every moment the tables can be restored",
     "log_days": "how long logs are kept",
     "model": "who explains in prose: an OpenAI-compatible service, Azure OpenAI, or nobody",
-    "model_api_version": "version of Azure OpenAI's API",
+    "model_api_version": "version of a classic endpoint of Azure OpenAI; none where modelUrl ends in /v1",
     "issuer": "OpenID Connect issuer of the people's tokens; nothing: the subscription's own Entra ID",
     "alert_emails": "mail addresses by `operations`: who is told what is wrong with Watchkeeper itself",
     "receivers": "who gets alerts, as the local runtime's receivers: Teams, webhooks; a secret",
@@ -124,8 +124,10 @@ def contradictions(config: AzureConfig) -> Iterator[str]:
     yield from stack_config.contradictions(
         config, model=config.model, partitions=config.partitions, mailed=(OPERATIONS,)
     )
-    if config.model == "azure" and not (config.model_url and config.model_api_version):
-        yield wrong("modelUrl", config.model_url, "the endpoint of Azure OpenAI, with a modelApiVersion")
+    newer = config.model_url.rstrip("/").endswith("/v1")
+    if config.model == "azure" and (not config.model_url or newer == bool(config.model_api_version)):
+        either = "…/openai/v1, or …/openai with a modelApiVersion"
+        yield wrong("modelUrl", config.model_url, f"the endpoint of Azure OpenAI: {either}")
     if config.issuer and not config.audience:
         yield wrong("audience", config.audience, "an audience where an issuer is named")
     if config.private_endpoints and config.web_pubsub == "Free_F1":

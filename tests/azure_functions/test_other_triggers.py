@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -53,7 +54,13 @@ def test_a_topics_trigger_takes_many_events_and_tries_for_ever():
     assert (trigger["consumerGroup"], trigger["cardinality"].lower()) == ("clean", "many")
     assert (trigger["connection"], trigger["dataType"].lower()) == ("WatchkeeperEventHubs", "binary")
     retry = worker.metadata["clean_iot_data_ingestion"].retry_options
-    assert (retry.max_retry_count, str(retry.retry_strategy)) == (-1, "1") or retry.max_retry_count == -1
+    assert (retry.retry_strategy, retry.max_retry_count) == ("fixed_delay", -1)
+    assert retry.delay_interval == timedelta(seconds=5)
+
+
+def test_a_batch_and_no_more_than_another_one_are_fetched_at_once():
+    told = json.loads((HERE / "host.json").read_text("utf-8"))["extensions"]["eventHubs"]
+    assert told["prefetchCount"] == 2 * told["maxEventBatchSize"]
 
 
 def test_the_file_at_the_root_is_what_the_worker_loads(monkeypatch):

@@ -58,7 +58,7 @@ AZURE_LARGE = {
     "webhookSecret": "s1gn-with-this",
     "model": "azure",
     "modelName": "small",
-    "modelUrl": "https://models.example.com",
+    "modelUrl": "https://models.example.com/openai",
     "modelApiVersion": "2024-10-21",
     "modelKey": "sk-very-secret",
     "issuer": "https://id.example.com",

@@ -64,6 +64,10 @@ def test_an_estimate_takes_the_stack_for_what_the_configuration_makes_it():
         ({"alertEmails": {"critical": []}}, "watchkeeper:alertEmails: 'critical' is not allowed; by operations"),
         ({"alertEmails": {"operations": ["me"]}}, "watchkeeper:alertEmails: 'me' is not allowed; mail addresses"),
         ({"model": "azure", "modelName": "m"}, "watchkeeper:modelUrl: '' is not allowed; the endpoint of Azure OpenAI"),
+        (
+            {"model": "azure", "modelName": "m", "modelUrl": "https://m/openai/v1", "modelApiVersion": "2024-10-21"},
+            "watchkeeper:modelUrl: 'https://m/openai/v1' is not allowed; the endpoint of Azure OpenAI",
+        ),
         ({"model": "openai", "modelName": "m"}, "watchkeeper:modelKey: missing"),
         ({"issuer": "https://id.example.com"}, "watchkeeper:audience: '' is not allowed; an audience where an issuer"),
         ({"privateEndpoints": "true"}, "watchkeeper:webPubsub: 'Free_F1' is not allowed; Standard_S1 where private"),

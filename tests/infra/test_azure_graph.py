@@ -110,6 +110,9 @@ def test_what_is_configured_arrives(azure_graphs):
     assert small.one("eventhub:Namespace")["maximumThroughputUnits"] == 4
     assert large.settings["clean"]["AzureFunctionsJobHost__extensions__eventHubs__maxWaitTime"] == "00:01:30"
     assert large.settings["ingest"]["AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize"] == "1000"
+    for told in large.settings.values():
+        sizes = {name.rpartition("__")[2]: value for name, value in told.items() if "__eventHubs__" in name}
+        assert not sizes or int(sizes["prefetchCount"]) == 2 * int(sizes["maxEventBatchSize"])
     assert large.one("cosmosdb:SqlResourceSqlDatabase")["options"] == {"autoscaleSettings": {"maxThroughput": 4000}}
     (mailed,) = [g["emailReceivers"] for g in large.of("ActionGroup") if g.name.endswith("operations")]
     assert [each["emailAddress"] for each in mailed] == ["ops@example.com"]

@@ -84,13 +84,13 @@ class CloudContainer(abc.ABC):
         return stored_bundle(blobs, version)
 
 
-def language_model_of(url: str, name: str, secret: Mapping[str, str]) -> LanguageModel | None:
+def language_model_of(url: str, name: str, secret: Mapping[str, str], api_version: str = "") -> LanguageModel | None:
     """The model at `url`, with the `model_key` of a secret; without a URL there is none."""
     if not url:
         return None
     from watchkeeper_adapters.language_model import OpenAICompatible
 
-    return OpenAICompatible(url, name, secret.get("model_key", ""))
+    return OpenAICompatible(url, name, secret.get("model_key", ""), api_version=api_version)
 
 
 def receivers_of(secret: Mapping[str, str]) -> Mapping[str, Receiver]:

@@ -90,7 +90,7 @@ class StageFunctions(pulumi.ComponentResource):
                 "WATCHKEEPER_MODEL_URL": config.model_url or "https://api.openai.com/v1",
                 "WATCHKEEPER_MODEL_SECRET": MODEL,
             }
-            if config.model == "azure":
+            if config.model == "azure" and config.model_api_version:
                 told["WATCHKEEPER_MODEL_API_VERSION"] = config.model_api_version
         if "meter" in function.uses:
             told["WATCHKEEPER_BUDGET"] = f"{config.budget:g}"
@@ -107,7 +107,10 @@ class StageFunctions(pulumi.ComponentResource):
             return {}
         raw = any(topic.carries == "raw" for topic in function.topics)
         most = config.raw_batch_size if raw else config.batch_size
-        settings: dict[str, pulumi.Input[str]] = {f"{EVENT_HUBS}__maxEventBatchSize": str(most)}
+        settings: dict[str, pulumi.Input[str]] = {
+            f"{EVENT_HUBS}__maxEventBatchSize": str(most),
+            f"{EVENT_HUBS}__prefetchCount": str(2 * most),  # the batch that is filled, and the one after it
+        }
         if config.batch_wait_seconds and most > 1:
             minutes, seconds = divmod(config.batch_wait_seconds, 60)
             settings |= {
