@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from azure.core.exceptions import AzureError, HttpResponseError
 from azure.cosmos import CosmosClient
+from azure.cosmos.exceptions import CosmosResourceNotFoundError
+
+from watchkeeper.errors import Unavailable
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
-    from azure.cosmos import ContainerProxy, DatabaseProxy
+    from azure.cosmos import ContainerProxy
 
 T = TypeVar("T")
 
@@ -35,7 +38,8 @@ class CosmosDatabase:
         self.charges = Charges()
         self._endpoint, self._credential, self._name = endpoint, credential, name
         self._lock = threading.Lock()
-        self._made: tuple[CosmosClient, DatabaseProxy] | None = None
+        self._client: CosmosClient | None = None
+        self._containers: dict[str, ContainerProxy] = {}
 
     def ask(self, container: str, act: Callable[[ContainerProxy], T]) -> T:
         """What `act` answers, which is tried again while trouble may pass: so it may happen twice.
@@ -45,7 +49,7 @@ class CosmosDatabase:
         """
         for number in range(TRIES):
             try:
-                return act(self._database().get_container_client(container))
+                return act(self._container(container))
             except AzureError as error:
                 if number + 1 == TRIES or not _may_pass(error):
                     raise
@@ -55,25 +59,38 @@ class CosmosDatabase:
     def close(self) -> None:
         """Close the client; what is asked later makes another one."""
         with self._lock:
-            if self._made:
-                self._made[0].close()
-            self._made = None
+            if self._client:
+                self._client.close()
+            self._client = None
+            self._containers = {}
 
-    def _database(self) -> DatabaseProxy:
+    def _container(self, name: str) -> ContainerProxy:
+        """Unavailable: there is none of this name, which must not be taken for one that is empty."""
         with self._lock:
-            if self._made is None:
-                client = CosmosClient(
-                    self._endpoint,
-                    self._credential,
-                    connection_timeout=CONNECT_S,
-                    read_timeout=READ_S,
-                    retry_total=0,
-                    retry_throttle_total=1,  # after the time that the service names
-                    retry_throttle_backoff_max=LONGEST_PAUSE_S,
-                    raw_response_hook=self.charges.take,
-                )
-                self._made = client, client.get_database_client(self._name)
-            return self._made[1]
+            if self._client is None:
+                self._client = self._new_client()
+            if name not in self._containers:
+                container = self._client.get_database_client(self._name).get_container_client(name)
+                try:
+                    container.read()  # the library asks for this at first use in any case, and keeps it
+                except CosmosResourceNotFoundError as error:
+                    text = f"Cosmos DB {name}: there is no such container in the database {self._name}"
+                    raise Unavailable(text) from error
+                self._containers[name] = container
+            return self._containers[name]
+
+    def _new_client(self) -> CosmosClient:
+        return CosmosClient(
+            self._endpoint,
+            self._credential,
+            connection_timeout=CONNECT_S,
+            read_timeout=READ_S,
+            retry_total=0,
+            retry_throttle_total=1,  # after the time that the service names
+            retry_throttle_backoff_max=LONGEST_PAUSE_S,
+            enable_compact_utf8_item_writes=True,
+            raw_response_hook=self.charges.take,
+        )
 
 
 class Charges:

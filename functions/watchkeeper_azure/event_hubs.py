@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, TypeVar
 
 from azure.core.exceptions import AzureError
 from azure.eventhub import EventData, EventHubProducerClient
@@ -21,6 +22,8 @@ from azure.eventhub.exceptions import EventDataSendError, EventHubError
 from watchkeeper.errors import Refused, Unavailable
 from watchkeeper.ports import Message, Stored
 from watchkeeper.topology import TOPICS
+from watchkeeper_adapters.plain import excerpt
+from watchkeeper_azure.failures import SHOWN
 from watchkeeper_azure.names import SHARD
 
 if TYPE_CHECKING:
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from azure.eventhub import EventDataBatch
 
 RETRIES, FIRST_PAUSE_S, LONGEST_PAUSE_S = 2, 0.2, 2.0
+OPENING_S = 2.0  # for opening links, on top of what a call has
+THREAD = "event-hubs"
+T = TypeVar("T")
 READ_BY_HOST = "on Azure the host of the functions reads the hubs, and keeps the places of their groups"
 
 
@@ -114,41 +120,69 @@ class EventHubsStream:
 
 
 class _Hub:
-    """One hub's client, which one thread uses at a time: it is not made for more."""
+    """One hub's client, which one thread uses at a time: it is not made for more.
+
+    A call has a thread of its own, which is left behind when it takes too long: while a connection is opened the
+    library waits for ever for a service that says nothing. What such a thread sends late is a copy of what is sent
+    again.
+    """
 
     def __init__(self, namespace: Namespace, name: str) -> None:
-        self._name, self._timeout_s = name, namespace.timeout_s
-        self._client = namespace.producer(name)
+        self._namespace, self._name = namespace, name
+        self._client: EventHubProducerClient | None = None
         self._lock = threading.Lock()
 
     def count(self) -> int:
         """How many partitions it has."""
-        with self._lock, _waiting_for(self._name):
-            return len(self._client.get_partition_ids())
+        return self._call(lambda client: len(client.get_partition_ids()))
 
     def send(self, partition: int, messages: Sequence[Message]) -> None:
         """In batches as large as the hub takes them. Refused: a message is larger than that."""
-        with self._lock, _waiting_for(self._name):
-            batch = self._new_batch(partition)
+        timeout_s = self._namespace.timeout_s
+
+        def act(client: EventHubProducerClient) -> None:
+            batch = client.create_batch(partition_id=str(partition))
             for message in messages:
                 event = _event(message)
                 if _is_added(batch, event):
                     continue
                 if len(batch):
-                    self._client.send_batch(batch, timeout=self._timeout_s)
-                    batch = self._new_batch(partition)
+                    client.send_batch(batch, timeout=timeout_s)
+                    if client is not self._client:  # nobody waits any more
+                        return
+                    batch = client.create_batch(partition_id=str(partition))
                 if not _is_added(batch, event):
                     size = f"a message of {len(message.value):,} bytes; a batch has {batch.max_size_in_bytes:,}"
                     raise Refused(f"Event Hubs {self._name}: {size}")
-            self._client.send_batch(batch, timeout=self._timeout_s)
+            client.send_batch(batch, timeout=timeout_s)
+
+        self._call(act)
 
     def close(self) -> None:
-        """Close the client."""
+        """Close the client; what is asked later makes another one."""
         with self._lock:
-            self._client.close()
+            if self._client:
+                self._client.close()
+            self._client = None
 
-    def _new_batch(self, partition: int) -> EventDataBatch:
-        return self._client.create_batch(partition_id=str(partition))
+    def _call(self, act: Callable[[EventHubProducerClient], T]) -> T:
+        limit_s = self._namespace.timeout_s + OPENING_S
+        with self._lock, _waiting_for(self._name):
+            client = self._client = self._client or self._namespace.producer(self._name)
+            answer: Future[T] = Future()
+            threading.Thread(target=_answer, args=(answer, act, client), name=THREAD, daemon=True).start()
+            try:
+                return answer.result(limit_s)
+            except TimeoutError:
+                self._client = None
+                raise
+
+
+def _answer(answer: Future[T], act: Callable[[EventHubProducerClient], T], client: EventHubProducerClient) -> None:
+    try:
+        answer.set_result(act(client))
+    except BaseException as error:  # noqa: BLE001 - whoever waits raises it
+        answer.set_exception(error)
 
 
 def _event(message: Message) -> EventData:
@@ -172,7 +206,9 @@ def _waiting_for(hub: str) -> Iterator[None]:
         yield
     except EventDataSendError as error:
         if "message-size-exceeded" in str(error):
-            raise Refused(f"Event Hubs {hub}: {error}") from error
-        raise Unavailable(f"Event Hubs {hub}: {error}") from error
+            raise Refused(f"Event Hubs {hub}: {excerpt(str(error), SHOWN)}") from error
+        raise Unavailable(f"Event Hubs {hub}: {excerpt(str(error), SHOWN)}") from error
+    except TimeoutError as error:
+        raise Unavailable(f"Event Hubs {hub}: no answer in time") from error
     except (EventHubError, AzureError, OSError) as error:
-        raise Unavailable(f"Event Hubs {hub}: {error}") from error
+        raise Unavailable(f"Event Hubs {hub}: {excerpt(str(error), SHOWN)}") from error

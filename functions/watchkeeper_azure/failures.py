@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from azure.core.exceptions import AzureError, HttpResponseError
 
 from watchkeeper.errors import Refused, Unavailable
+from watchkeeper_adapters.plain import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,4 +34,4 @@ def waiting_for(what: str) -> Iterator[None]:
 
 
 def _said(error: AzureError) -> str:
-    return " ".join(str(error.message).split())[:SHOWN]
+    return excerpt(str(error.message), SHOWN)

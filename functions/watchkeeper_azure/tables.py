@@ -7,6 +7,7 @@ lost is tried again and refused; it is known by the random `write` that it has p
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
+import msgspec
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 from azure.cosmos.exceptions import CosmosResourceNotFoundError
@@ -149,12 +151,14 @@ class CosmosTables:
         """Items of one partition each, and no more than a transaction takes."""
         waiting: dict[str, tuple[list[dict[str, Any]], int]] = {}
         for key, value in rows.items():
+            item = self._item(table, key, value)
+            length = len(msgspec.json.encode(item))
             items, size = waiting.get(key.partition, ([], 0))
-            if items and (len(items) == IN_A_BATCH or size + len(value) > BATCH_BYTES):
+            if items and (len(items) == IN_A_BATCH or size + length > BATCH_BYTES):
                 yield key.partition, items
                 items, size = [], 0
-            items.append(self._item(table, key, value))
-            waiting[key.partition] = items, size + len(value)
+            items.append(item)
+            waiting[key.partition] = items, size + length
         yield from ((partition, items) for partition, (items, _) in waiting.items())
 
     def _put_batch(self, table: str, partition: str, items: list[dict[str, Any]]) -> None:
@@ -190,10 +194,10 @@ def item_id(sort: str) -> str:
 
 def _held(value: bytes) -> dict[str, str]:
     """Text where it is some, as records are: who looks at the table can read it, and it is a quarter shorter."""
-    try:
-        return {"text": value.decode()}
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(value).decode()}
+    if b"\0" not in value:
+        with contextlib.suppress(UnicodeDecodeError):
+            return {"text": value.decode()}
+    return {"base64": base64.b64encode(value).decode()}
 
 
 def _row(item: Mapping[str, Any]) -> Row:

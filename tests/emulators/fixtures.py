@@ -74,6 +74,14 @@ def no_pauses(monkeypatch):
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01)
 
 
+@pytest.fixture
+def no_azure_pauses(monkeypatch):
+    """Azure's libraries and our own loop try again at once."""
+    monkeypatch.setattr("azure.storage.blob._shared.policies.ExponentialRetry.get_backoff_time", lambda *_: 0.01)
+    monkeypatch.setattr("watchkeeper_azure.cosmos.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("azure.cosmos._retry_utility.time", _quick())
+
+
 @pytest.fixture(scope="session")
 def kafka_server(tmp_path_factory):
     yield from _served(noida, tmp_path_factory.mktemp("kafka"))
@@ -102,8 +110,7 @@ def npm_cosmos_server(tmp_path_factory):
 @pytest.fixture
 def hubs(hubs_server, monkeypatch):
     """Event Hubs, whose library looks every 2 ms whether a link is open, not every 50."""
-    quick = types.SimpleNamespace(time=time.time, sleep=lambda seconds: time.sleep(min(seconds, 0.002)))
-    monkeypatch.setattr("azure.eventhub._client_base.time", quick)
+    monkeypatch.setattr("azure.eventhub._client_base.time", _quick())
     return hubs_server
 
 
@@ -154,6 +161,11 @@ def make_azure_ports(hubs, cosmos_server, blob_server):
 def make_stack_ports(request):
     """A factory of ports over the services of each cloud."""
     return request.getfixturevalue(f"make_{request.param}_ports")
+
+
+def _quick():
+    """The clock of a module that need not sleep long."""
+    return types.SimpleNamespace(time=time.time, sleep=lambda seconds: time.sleep(min(seconds, 0.002)))
 
 
 def _ports(stream, tables, blobs, meter, receivers, writer):

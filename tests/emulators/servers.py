@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,10 +159,11 @@ class EventHubs(Server):
 
     def __init__(self, folder: Path) -> None:
         """Start it with a policy that nobody else has."""
-        port, self._control, key = free_port(), free_port(), secrets.token_urlsafe(32)
-        module = ["-m", "tests.emulators.event_hubs", str(port), str(self._control), POLICY, key]
+        port, control, key = free_port(), free_port(), secrets.token_urlsafe(32)
+        module = ["-m", "tests.emulators.event_hubs", str(port), str(control), POLICY, key]
         root = str(Path(__file__).parents[2])
         super().__init__([tool("python"), *module], port, folder, {"PYTHONPATH": root})
+        self._there, self._asking = http.client.HTTPConnection("127.0.0.1", control, timeout=20), threading.Lock()
         endpoint = f"Endpoint=sb://127.0.0.1:{port};SharedAccessKeyName={POLICY};SharedAccessKey={key}"
         self.connection = f"{endpoint};UseDevelopmentEmulator=true"
 
@@ -179,16 +181,17 @@ class EventHubs(Server):
         self._ask("POST", f"/faults/{kind}?times={times}")
 
     def _ask(self, method: str, path: str) -> Any:
-        there = http.client.HTTPConnection("127.0.0.1", self._control, timeout=20)
-        with contextlib.closing(there):
-            there.request(method, path)
-            return json.loads(there.getresponse().read())
+        with self._asking:
+            self._there.request(method, path)
+            return json.loads(self._there.getresponse().read())
 
 
 @contextlib.contextmanager
 def event_hubs(folder: Path) -> Iterator[EventHubs]:
     """A namespace without hubs."""
-    yield from _running(EventHubs(folder))
+    server = EventHubs(folder)
+    with contextlib.closing(server._there):
+        yield from _running(server)
 
 
 def _running(server: Server) -> Iterator[Server]:

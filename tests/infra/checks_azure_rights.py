@@ -41,7 +41,7 @@ def an_app_may_do_what_its_row_says_and_no_more(graph):
             "Key Vault Secrets User": told & there,
         }
         for role, scopes in wanted.items():
-            found = {right["scope"].rpartition("/")[2] for right in rights if NAMES[role_of(right)] == role}
+            found = {right["scope"].rpartition("/")[2] for right in rights if NAMES.get(role_of(right)) == role}
             if found != scopes:
                 faults.append(f"{name}: {role} on {sorted(found ^ scopes)}")
         faults += _rows(graph, name, rows)
@@ -68,10 +68,18 @@ def no_right_reaches_further(graph):
     faults = []
     for right in graph.of("authorization:RoleAssignment"):
         kinds = right["scope"].partition("/providers/")[2]
-        if not kinds or NAMES.get(role_of(right)) is None:
+        if not kinds or role_of(right) not in {
+            *NAMES,
+            *(own["roleDefinitionId"] for own in graph.of("RoleDefinition")),
+        }:
             faults.append(f"{right}: {right['scope']}")
         if right["scope"].endswith("/containers/lake") and not right.get("condition"):
             faults.append(f"{right}: may touch every blob")
+    for own in graph.of("RoleDefinition"):
+        (may,) = own["permissions"]
+        wide = [action for action in may["dataActions"] if "/containers/blobs/" not in action or "*" in action]
+        if may["actions"] or wide or own["assignableScopes"] != [own["scope"]] or own["scope"].count("/") != 4:
+            faults.append(f"{own}: {may}")
     for name, rights in graph.rights.items():
         host = f"wk{graph.digest}{name.replace('_', '')}"
         faults += [

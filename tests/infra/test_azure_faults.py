@@ -54,6 +54,10 @@ FAULTS = [
     ("no_right_reaches_further", change("RoleAssignment", "-clean-write-blobs", condition=None)),
     ("no_right_reaches_further", change("RoleAssignment", "-clean-say", scope=f"{WIDE}/resourceGroups/x")),
     ("no_right_reaches_further", change("RoleAssignment", "-clean-say", roleDefinitionId="/x/owner")),
+    (
+        "no_right_reaches_further",
+        change("RoleDefinition", "-blob-writer", permissions=[{"actions": ["*"], "dataActions": []}]),
+    ),
     ("no_right_reaches_further", change("RoleAssignment", "-clean-host-blobs", scope=f"{WIDE}/providers/x/y/lake")),
     (
         "no_right_reaches_further",

@@ -25,7 +25,7 @@ LOCKS = {
     "boards": ["boards"],
 }
 ALONE = {"bench"}  # in a venv of its own: what it shares with the others is the core's dependencies only
-APART = "emulators"  # in an environment of its own, so of other versions than the rest: a dependency group
+APART = ("emulators", "worker")  # in environments or for Pythons of their own, so of other versions: dependency groups
 
 
 def lock_text(name: str) -> str:
@@ -54,14 +54,14 @@ def packages_in_the_tree() -> list[Path]:
 
 
 def test_every_lock_file_is_known_here():
-    assert {path.stem for path in (ROOT / "requirements").iterdir()} == {*LOCKS, APART}
+    assert {path.stem for path in (ROOT / "requirements").iterdir()} == {*LOCKS, *APART}
 
 
 def test_every_extra_has_a_lock_file():
     assert set(PROJECT["optional-dependencies"]) == {extra for extras in LOCKS.values() for extra in extras}
 
 
-@pytest.mark.parametrize("name", [*LOCKS, APART])
+@pytest.mark.parametrize("name", [*LOCKS, *APART])
 def test_a_lock_file_names_no_address_and_no_folder_of_the_machine_that_made_it(name):
     text = lock_text(name)
     unwanted = r"\w+://|--(?:extra-)?index|--find-links|--trusted-host|(?:^|[\s=])(?:/|[A-Za-z]:\\)|@\s"
@@ -69,10 +69,10 @@ def test_a_lock_file_names_no_address_and_no_folder_of_the_machine_that_made_it(
     assert "make lock" in text.splitlines()[1]
 
 
-@pytest.mark.parametrize("name", [*LOCKS, APART])
+@pytest.mark.parametrize("name", [*LOCKS, *APART])
 def test_a_lock_file_pins_every_direct_dependency_with_hashes(name):
     locked = pins(lock_text(name))
-    direct = list(PYPROJECT["dependency-groups"][APART] if name == APART else PROJECT["dependencies"])
+    direct = list(PYPROJECT["dependency-groups"][name] if name in APART else PROJECT["dependencies"])
     for extra in LOCKS.get(name, []):
         direct += PROJECT["optional-dependencies"][extra]
     assert {normalised(requirement) for requirement in direct} - set(locked) == set()
@@ -134,7 +134,7 @@ def test_every_make_target_is_declared_and_listed_by_make_help():
 
 
 def test_a_lock_file_is_made_by_make_lock_for_every_set():
-    assert set(re.findall(r"-o requirements/(\w+)\.txt", MAKEFILE)) == {*LOCKS, APART}
+    assert set(re.findall(r"-o requirements/(\w+)\.txt", MAKEFILE)) == {*LOCKS, *APART}
 
 
 def test_ci_runs_what_a_person_runs():

@@ -63,6 +63,8 @@ class DeviceHub(pulumi.ComponentResource):
             **site.where("ingest"),
         )
         site.lock("hub", self.hub)
+        register = Grant("register", "IoT Hub Registry Contributor", self.hub.id)
+        assign(site, "hub", site.deployer, register, self, person=True)
         self.address: pulumi.Output[str] = pulumi.Output.concat(self.hub.name, ".azure-devices.net")
         self.provisioning = self._provisioning()
         self.scope: pulumi.Output[str] = self.provisioning.properties.id_scope

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_azure_native as azure
 
+from watchkeeper_infra.azure.roles import blob_writer
 from watchkeeper_infra.words import INBOX, OVERSIZED
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ RECOVERY_DAYS = 7  # of a container that was deleted
 
 
 class Lake(pulumi.ComponentResource):
-    """`account` and its `container`; `uri` is where blobs are.
+    """`account` and its `container`; `uri` is where blobs are, `writer` the role of who writes them.
 
     It keeps no older versions: segments are never changed, and states change with every batch, so that their versions
     would cost a multiple of what they protect.
@@ -60,6 +61,7 @@ class Lake(pulumi.ComponentResource):
             policy=azure.storage.ManagementPolicySchemaArgs(rules=[*_kept(), _cool()]),
             opts=inside,
         )
+        self.writer = blob_writer(site, self)
         self.uri: pulumi.Output[str] = self.account.primary_endpoints.blob
         self.register_outputs({"uri": self.uri})
 

@@ -77,7 +77,7 @@ def _objects(function: FunctionSpec, lake: Lake) -> Iterator[Grant]:
     read, written = objects_of(function, PUBLISHERS)
     if read:
         yield Grant("read-blobs", "Storage Blob Data Reader", lake.container.id, tuple(read))
-    yield Grant("write-blobs", "Storage Blob Data Contributor", lake.container.id, tuple(written))
+    yield Grant("write-blobs", "blob writer", lake.container.id, tuple(written), lake.writer)
 
 
 def _secrets(function: FunctionSpec, state: State) -> Iterator[Grant]:

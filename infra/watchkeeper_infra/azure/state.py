@@ -132,7 +132,7 @@ class State(pulumi.ComponentResource):
                 soft_delete_retention_in_days=RECOVERY_DAYS,
                 public_network_access=network.public,
                 network_acls=azure.keyvault.NetworkRuleSetArgs(
-                    bypass="None", default_action="Deny" if private else "Allow"
+                    bypass="AzureServices", default_action="Deny" if private else "Allow"
                 ),
             ),
             opts=site.keeping(self),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cached_property
 from itertools import groupby, repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
@@ -39,7 +40,7 @@ class Found:
     count: int
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass
 class PackCheck:
     """The rules over the readings of a pack. For each of its devices: its slot in `state`, its group, its time zone."""
 
@@ -50,12 +51,16 @@ class PackCheck:
     groups: Sequence[Group]
     zones: Sequence[str]
 
+    @cached_property
+    def views(self) -> list[View]:
+        """Its tables, as rules look at them."""
+        numbers = np.array([group.number for group in self.groups], np.int64)
+        return [View(self.pack, number, self.slots, numbers, self.zones) for number in range(len(self.pack.tables))]
+
     def run(self) -> Iterator[Found]:
         """The edges, rule by rule and device by device in order; writes the verdicts into the pack's tables."""
-        numbers = np.array([group.number for group in self.groups], np.int64)
-        views = [View(self.pack, number, self.slots, numbers, self.zones) for number in range(len(self.pack.tables))]
-        for rule, members in self.rules.plan(frozenset(numbers.tolist())):
-            own = [view for view in views if view.has_any(rule.metrics)]
+        for rule, members in self.rules.plan(frozenset(group.number for group in self.groups)):
+            own = [view for view in self.views if view.has_any(rule.metrics)]
             busy = rule.id in self.state.breaches or rule.id in self.state.marks
             measured = measure(rule, members, own, self.state, busy=busy) if own else None
             if measured is not None:

@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
+from watchkeeper.checking.foresight import Foresight
 from watchkeeper.codec import Format
 from watchkeeper.errors import StateError
 from watchkeeper.packs import NO_INTS, Bools, Floats, Ints
 
-VERSION = 2
+VERSION = 3
 ROOM = 8  # slots that are free at first
 
 Column = TypeVar("Column", Ints, Bools)
@@ -69,8 +70,9 @@ class CheckState:
 
     `received` (wall time) and `ts` (event time) are of the newest reading, `live`: it was no backfill; `silent` has the
     ids of the rules that have said that a device is silent. By rule and slot: `breaches` of rules that are not at rest,
-    `marks` of those that count times or follow a sequence; by rule: `samples` of those that look back. `awake` is since
-    when the timer has run without a break.
+    `marks` of those that count times or follow a sequence; by rule: `samples` of those that look back. `foresight`
+    has the trends of metrics with levels, and what is predicted. `awake` is since when the timer has run without a
+    break.
     """
 
     devices: list[Known] = dataclasses.field(default_factory=list)
@@ -81,6 +83,7 @@ class CheckState:
     breaches: dict[str, dict[int, Breach]] = dataclasses.field(default_factory=dict)
     marks: dict[str, dict[int, list[int]]] = dataclasses.field(default_factory=dict)
     samples: dict[str, Samples] = dataclasses.field(default_factory=dict)
+    foresight: Foresight = dataclasses.field(default_factory=Foresight)
     ticked: int = 0
     awake: int = 0
     _slots: dict[tuple[str, str], int] = dataclasses.field(default_factory=dict)
@@ -127,6 +130,7 @@ class _Wire(msgspec.Struct, array_like=True):
     samples: dict[str, tuple[bytes, bytes, bytes]]
     ticked: int
     awake: int
+    foresight: bytes
 
 
 def _upgrade_1(content: list[Any]) -> list[Any]:
@@ -145,7 +149,12 @@ def _upgrade_1(content: list[Any]) -> list[Any]:
     return [2, known, received, ts, live, silent, breaches, {}, {}, *content[3:], *[0] * (5 - len(content))]
 
 
-FORMAT = Format(_Wire, VERSION, "a CheckState", {1: _upgrade_1})
+def _upgrade_2(content: list[Any]) -> list[Any]:
+    """Of version 2, which predicted nothing."""
+    return [*content, b""]
+
+
+FORMAT = Format(_Wire, VERSION, "a CheckState", {1: _upgrade_1, 2: _upgrade_2})
 
 
 class _Codec:
@@ -164,7 +173,7 @@ class _Codec:
         }
         wire = _Wire(
             VERSION, state.devices, *columns, state.silent, state.breaches, state.marks, samples, state.ticked,
-            state.awake,
+            state.awake, state.foresight.encode(),
         )  # fmt: skip
         return FORMAT.encode(wire)
 
@@ -192,6 +201,7 @@ def _from_wire(wire: _Wire) -> CheckState:
         raise ValueError(f"{length} devices, and columns or slots that do not fit them")
     state.received[:length], state.ts[:length], state.live[:length] = *columns, live
     state.silent, state.breaches, state.marks = wire.silent, wire.breaches, wire.marks
+    state.foresight = Foresight.decode(wire.foresight, length)
     return state
 
 

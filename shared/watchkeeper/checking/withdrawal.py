@@ -41,6 +41,7 @@ def withdraw(state: CheckState, rules_of: Callable[[Known], Sequence[Rule]], now
         silent[:] = [rule_id for rule_id in silent if rule_id not in over]
         for rule_id in over:
             yield Withdrawn(state.devices[slot], f"silence:{rule_id}", int(state.received[slot]), now)
+    yield from _foretold(state, rules_of)
     for rule_id, marks in state.marks.items():
         for slot in [slot for slot in marks if gone(slot, rule_id, lambda it: it.keeps_marks)]:
             del marks[slot]
@@ -48,3 +49,14 @@ def withdraw(state: CheckState, rules_of: Callable[[Known], Sequence[Rule]], now
         old = [slot for slot in np.unique(held.slot).tolist() if gone(slot, rule_id, lambda it: it.looks_back)]
         state.samples[rule_id] = held.where(~np.isin(held.slot, old)) if old else held
     state.tidy()
+
+
+def _foretold(state: CheckState, rules_of: Callable[[Known], Sequence[Rule]]) -> Iterator[Withdrawn]:
+    """The same for what rules have foretold."""
+    for rule_id, made in list(state.foresight.made.items()):
+        for slot, prediction in list(made.items()):
+            if any(rule.id == rule_id and rule.predicted for rule in rules_of(state.devices[slot])):
+                continue
+            state.foresight.forget(rule_id, slot)
+            if prediction.opened:
+                yield Withdrawn(state.devices[slot], f"forecast:{rule_id}", prediction.opened, int(state.ts[slot]))

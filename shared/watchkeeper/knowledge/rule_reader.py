@@ -13,19 +13,20 @@ from watchkeeper.knowledge.catalogue import MetricSpec
 from watchkeeper.knowledge.durations import format_duration, parse_duration
 from watchkeeper.knowledge.fields import Fields
 from watchkeeper.knowledge.problems import Complain, did_you_mean, quote
-from watchkeeper.knowledge.rules import Kind, Rule
+from watchkeeper.knowledge.rules import PREDICT_MS, Kind, Rule
 from watchkeeper.knowledge.yaml_nodes import Node
 from watchkeeper.records import Severity
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+MOST_PREDICT_MS = 30 * 86_400_000
 MOST_TIMES, MOST_STEPS = 100, 8  # what is remembered of a device is bounded by them
 
 _FORCE = ("while", "during", "except")
 _COUNTED = ("for", "times", "within", *_FORCE)
 _MEANING: Mapping[Kind, tuple[str, ...]] = {
-    "above": ("metric", "clear", *_COUNTED),
-    "below": ("metric", "clear", *_COUNTED),
-    "outside": ("metric", "clear", *_COUNTED),
+    "above": ("metric", "clear", "predict", *_COUNTED),
+    "below": ("metric", "clear", "predict", *_COUNTED),
+    "outside": ("metric", "clear", "predict", *_COUNTED),
     "equals": ("metric", *_COUNTED),
     "rising": ("metric", "clear", *_COUNTED),
     "falling": ("metric", "clear", *_COUNTED),
@@ -34,7 +35,7 @@ _MEANING: Mapping[Kind, tuple[str, ...]] = {
     "sequence": ("within", *_FORCE),
     "no_data": ("during", "except"),
 }
-_SOME = ("metric", "clear", "tolerance", *_COUNTED)
+_SOME = ("metric", "clear", "tolerance", "predict", *_COUNTED)
 RULE_KEYS = ("id", "severity", "summary", "runbook", *KINDS, *_SOME, "sites", "devices", "overrides")
 _JOINS = {"all": all_of, "any": any_of}
 _PER = re.compile(r"(\S+)\s+per\s+(\S+)")
@@ -89,6 +90,7 @@ class _RuleReader:
             only_while=self._expression(fields.node("while")) if self._has("while") else None,
             during=self._calendars("during"),
             except_during=self._calendars("except"),
+            predict_ms=self._horizon(),
         )
         self._check(rule)
         return rule
@@ -190,6 +192,23 @@ class _RuleReader:
         if tolerance < 0:
             self.complain(self.fields.at("tolerance"), f"'tolerance' must not be less than 0, as {tolerance:g} is")
         return tolerance
+
+    def _horizon(self) -> int:
+        """How far ahead to predict, in ms; 0: not at all."""
+        node = self.fields.node("predict")
+        if node is None or not self._has("predict"):
+            return PREDICT_MS
+        if node.value is False or node.value == "off":
+            return 0
+        try:
+            horizon = parse_duration(node.value if isinstance(node.value, str) else "")
+        except KnowledgeError:
+            horizon = -1
+        if not 60_000 <= horizon <= MOST_PREDICT_MS:
+            text = f"'predict' must be off, or a duration from 1m to 30d, not {node.describe()}"
+            self.complain(node.at, text)
+            return PREDICT_MS
+        return horizon
 
     # --- expressions and calendars ----------------------------------------------------------------------------------
 

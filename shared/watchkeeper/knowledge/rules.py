@@ -27,6 +27,8 @@ Kind: TypeAlias = Literal[
     "above", "below", "outside", "equals", "rising", "falling", "flatline", "when", "sequence", "no_data"
 ]
 _GROUPS_KEPT = 65_536
+PREDICT_MS = 3 * 86_400_000
+"""How far ahead it is said that a level will be crossed, where a rule does not say."""
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -56,7 +58,8 @@ class Rule(msgspec.Struct, frozen=True):
 
     `per_ms` is the window of `rising` and `falling`, and what a value of `flatline` must rest for; `times` and
     `within_ms` count how often a condition has begun to hold, and `within_ms` is also how long a sequence may take.
-    `only_while` and the calendars say when a rule is in force; at other times it counts as clear.
+    `only_while` and the calendars say when a rule is in force; at other times it counts as clear. `predict_ms` is how
+    far ahead it is foretold that a metric will cross the rule's level (0: not at all).
     """
 
     id: str
@@ -85,6 +88,13 @@ class Rule(msgspec.Struct, frozen=True):
     except_during: tuple[Calendar, ...] = ()
     scope: Scope = Scope()
     overrides: tuple[Override, ...] = ()
+    predict_ms: int = PREDICT_MS
+
+    @property
+    def predicted(self) -> bool:
+        """Is it foretold when a metric will cross its level? Not where more than a level decides whether it fires."""
+        levels = self.kind in {"above", "below", "outside"}
+        return levels and self.predict_ms > 0 and self.only_while is None and not self.times
 
     @property
     def looks_back(self) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from watchkeeper.checking.foretold import foretold
 from watchkeeper.checking.hearing import HeardAgain, hear
 from watchkeeper.checking.pack_check import Found, PackCheck
 from watchkeeper.checking.withdrawal import Withdrawn, withdraw
@@ -54,7 +55,13 @@ def _check(pack: Pack, state: CheckState, ctx: Context, outcome: Outcome) -> Non
             state.moved(slot, who.site)
     zones = [profile.time_zone for profile in profiles]
     classes = [profile.class_name for profile in profiles]
-    for edge in PackCheck(checked, state, rules, slots, groups, zones).run():
+    check = PackCheck(checked, state, rules, slots, groups, zones)
+    for foreseen in state.foresight.look(check.views, groups):
+        who = pack.devices[foreseen.table.device[foreseen.row]]
+        anomaly = foretold(foreseen, who, classes[foreseen.table.device[foreseen.row]], ctx.bundle.version)
+        origin = pack.origin_at(foreseen.table, foreseen.row)
+        outcome.emits.append(Emit(RAG_ERROR_REPORTING, pack.shard, anomaly, origin))
+    for edge in check.run():
         anomaly, origin = _broken(pack, edge, classes, ctx), pack.origin_at(edge.table, edge.row)
         outcome.emits.append(Emit(RAG_ERROR_REPORTING, pack.shard, anomaly, origin))
     outcome.emits.append(Emit(RULE_CHECK_OUTPUT, pack.shard, checked))

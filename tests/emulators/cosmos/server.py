@@ -88,7 +88,7 @@ class CosmosStandIn:
         self._authorize(verb, path, headers, _resource(database, container, what, name, path))
         with self._lock:
             if path == "/":
-                return Answer(200, _account(headers["host"]))
+                return Answer(200, _account(headers["host"]), 0.0)
             given = json.loads(body) if body else {}
             if not database:
                 return self._make_database(given)

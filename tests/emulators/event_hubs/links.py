@@ -117,7 +117,7 @@ class Links(Handler):
 
         class Later(Handler):
             def on_timer_task(self, _event: Any) -> None:
-                link.condition = Condition(name, text)
+                link.condition = _condition(name, text)
                 link.close()
 
         self._container.schedule(0.01, Later())
@@ -126,10 +126,10 @@ class Links(Handler):
 
     def _take(self, link: Any, delivery: Any, raw: bytes) -> None:
         if len(raw) > LARGEST:
-            self._settle(link, delivery, Condition("amqp:link:message-size-exceeded", f"{len(raw)} > {LARGEST} bytes"))
+            self._settle(link, delivery, _condition("amqp:link:message-size-exceeded", f"{len(raw)} > {LARGEST} bytes"))
             return
         if self._falls("busy"):
-            self._settle(link, delivery, Condition("com.microsoft:server-busy", "The request was terminated."))
+            self._settle(link, delivery, _condition("com.microsoft:server-busy", "The request was terminated."))
             return
         place: Place = link.place
         key, messages = _unpacked(raw)
@@ -232,6 +232,11 @@ class Links(Handler):
             "is_partition_empty": not events,
         }
         return 200, "OK", said
+
+
+def _condition(name: str, text: str) -> Condition:
+    """An error with all of its fields: see `padding`."""
+    return Condition(name, text, {symbol("from"): "the tests"})
 
 
 def _accept(link: Any) -> None:

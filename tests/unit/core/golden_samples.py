@@ -18,6 +18,7 @@ import numpy as np
 
 from watchkeeper.alerting.state import NotifyState, Unanswered
 from watchkeeper.bundles import InForce, Move, decode_in_force
+from watchkeeper.checking.foresight import Foresight, Prediction
 from watchkeeper.checking.state import Breach, CheckState, Samples
 from watchkeeper.cleaning.state import CLEAN_CODEC, CleanState, Schema
 from watchkeeper.dead_letters import TakenLetter
@@ -229,6 +230,12 @@ def states() -> dict[str, object]:
     check.breaches = {"pump.flow-low": {slot: Breach(TS, TS + 1, TS + 2, TS + 3, 4)}}
     check.marks = {"pump.hunting": {0: [1, TS - 9, TS]}}
     check.samples = {"pump.warming": Samples(np.array([0, 0]), np.array([TS - 60_000, TS]), np.array([58.0, 61.5]))}
+    foresight = check.foresight
+    foresight.owners, foresight.made = [("flow", slot)], {"pump.flow-low": {slot: Prediction(3, TS, TS, TS)}}
+    number = foresight.trends.add()
+    for name in ("at", "last_at", "count", "sum", "last", "mean", "season"):
+        column = foresight.trends.records[name]
+        column[number] = np.arange(1, 1 + column[number].size)
     detector = DetectorState.empty()
     detector.device_rows(["acme\0pump-1"])
     for metric in ("flow", "vibration"):
@@ -349,6 +356,11 @@ def check_of_version_1(check: CheckState) -> CheckState:
     return dataclasses.replace(check, marks={}, samples={})
 
 
+def check_of_version_2(check: CheckState) -> CheckState:
+    """Version 2 predicted nothing."""
+    return dataclasses.replace(check, foresight=Foresight())
+
+
 def clean_of_version_1(present: CleanState) -> CleanState:
     """The state of clean of version 1: it knew devices by hashes, their newest times and their last values."""
     state = CLEAN_CODEC.empty()
@@ -359,6 +371,7 @@ def clean_of_version_1(present: CleanState) -> CleanState:
 
 EARLIER: dict[tuple[str, int], Callable[[Any], Any]] = {
     ("state-rule_check", 1): check_of_version_1,
+    ("state-rule_check", 2): check_of_version_2,
     ("state-clean", 1): clean_of_version_1,
     ("state-ml_score", 1): detector_of_version_1,
     ("state-ml_score", 2): detector_of_version_2,
