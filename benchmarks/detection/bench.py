@@ -20,6 +20,7 @@ from typing import Any
 
 import altered
 import boards
+import nested
 import numpy as np
 import render
 import speed
@@ -37,7 +38,9 @@ OWN = "Watchkeeper"
 def main() -> None:
     """Measure everything; CalledProcessError: a scorer or a peer has failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers", default="", help="the Python that has the peers' packages; without: no peers")
+    parser.add_argument(
+        "--peers", default="", help="the Python that has the peers' packages; without: their rows stay as they are"
+    )
     asked = parser.parse_args()
     found: dict[str, Any] = {
         "at": dt.datetime.now(dt.UTC).date().isoformat(),
@@ -54,6 +57,10 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         found |= on_boards(data, tools, Path(folder), asked.peers)
+    before = json.loads(render.RESULTS.read_text("utf-8"))
+    found["peers at"] = found["at"] if asked.peers else before.get("peers at", before["at"])
+    found["table"] = {name: before["table"][name] for name in PEERS if not asked.peers} | found["table"]
+    found["table"] = {name: found["table"][name] for name in (OWN, *PEERS)}
     render.write(found)
 
 
@@ -64,6 +71,8 @@ def on_boards(data: Path, tools: Path, folder: Path, peers: str) -> dict[str, An
     verdicts, took = boards.own(series)
     table = {OWN: figures(data, tools, verdicts, folder / "own", took * 1e6 / rows)}
     print(OWN, json.dumps(table[OWN]), flush=True)
+    crossed = nested.nested(data, tools, series)
+    print("configuration of other folders", json.dumps(crossed), flush=True)
     chance = {}
     for name, said in by_chance(verdicts).items():
         chance[name] = figures(data, tools, said, folder / name, 0.0)
@@ -79,7 +88,7 @@ def on_boards(data: Path, tools: Path, folder: Path, peers: str) -> dict[str, An
         scores, cost = peer(peers, name, folder, rows)
         table[name] = figures(data, tools, boards.marked(scores, data), folder / "peer", cost)
         print(name, json.dumps(table[name]), flush=True)
-    return {"table": table, "chance": chance, "altered": copies_said}
+    return {"table": table, "nested": crossed, "chance": chance, "altered": copies_said}
 
 
 def figures(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,29 @@ def as_markdown(found: dict[str, Any]) -> str:
         "With pack and state decoded and encoded, a reading of eight metrics in batches of 1,000 over 200 devices "
         f"costs {cost['batches']:g} µs; one reading alone, without them, {cost['alone']:g} µs."
     )
-    measured = f"Measured on {found['at']}: {found['machine']}, load average {found['load']:g} at the start."
+    measured = f"Measured on {found['at']}: {found['machine']}, load average {found['load']:g} at the start"
+    measured += "." if found.get("peers at", found["at"]) == found["at"] else f"; the peers on {found['peers at']}."
+    crossed = [_crossed(found["nested"])] if "nested" in found else []
     return "\n\n".join((
-        _table("detector", found["table"]), healthy, speed,
+        _table("detector", found["table"]), *crossed, healthy, speed,
         "What knows nothing, through the same scorers:", _table("verdicts", found["chance"], without="us"),
         "The detector on altered copies of all files, judged by the original labels:",
         _table("copies", found["altered"], without="us"), measured,
     ))  # fmt: skip
+
+
+def _crossed(nested: dict[str, Any]) -> str:
+    chosen = Counter(json.dumps(each, sort_keys=True) for each in nested["chosen"].values())
+    often = "; ".join(
+        f"{', '.join(f'{knob} {value:g}' for knob, value in json.loads(key).items())} for {count} of them"
+        for key, count in chosen.most_common()
+    )
+    return (
+        "NAB's own alerts with the configuration of each folder chosen on the other folders, among "
+        f"{nested['candidates']} run through the product's code: **{nested['left out']:g}** on the folders left out, "
+        f"where the shipped one reaches {nested['as shipped']:g} and the best for all {nested['best on all']:g}. "
+        f"Chosen were {often}."
+    )
 
 
 def _table(first: str, rows: dict[str, dict[str, Any]], without: str = "") -> str:
