@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from watchkeeper.ports import Receiver
 
+HOUR_MS = 3_600_000
 SOCKET_LIVES_S = 7200.0  # what API Gateway gives a connection at most
 
 
@@ -43,6 +44,7 @@ class Container(CloudContainer):
             budget=settings.budget,
             metered=METERED,
             knowledge=Path(__file__).parents[1] / settings.knowledge_base,
+            waits_ms=round(settings.waiting_hours * HOUR_MS),
         )
         self.settings = settings
 

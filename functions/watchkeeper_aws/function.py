@@ -19,7 +19,8 @@ class StageFunction:
     """The handler of a stage. What triggers it follows from its row of the pipeline.
 
     Topics: MSK's mappings. A timer: `{"timer": stage}`. Files: ingest only. A bill: budget_cutoff only. Requests and
-    sockets: api only. By hand: `{"command": "ping"}` and `{"command": "publish-knowledge"}`.
+    sockets: api only. By hand: `{"command": "ping"}`, `{"command": "publish-knowledge"}`;
+    budget_cutoff also `{"command": "restore"}`.
     """
 
     def __init__(self, name: str, held: Callable[[], Container] = container) -> None:
@@ -85,14 +86,24 @@ class StageFunction:
     def _tick(self, context: Any) -> object:  # noqa: ANN401 - Lambda's context
         from watchkeeper_adapters.cloud.timer_trigger import tick
 
-        return tick(self.stage.name, context.get_remaining_time_in_millis, self._container(), self._observer)
+        held = self._container()
+        told = tick(self.stage.name, context.get_remaining_time_in_millis, held, self._observer)
+        if self.stage.name == "budget_cutoff" and held.settings.waiting_hours:
+            from watchkeeper_aws.cutoff import cutoff_of
+
+            cutoff_of(held).follow(held.published.budget, held.clock())
+        return told
 
     def _command(self, command: str) -> dict[str, str]:
         if command == "ping":
             return {"function": self.stage.name, "bundle": self._container().published.bundle.version}
         if command == "publish-knowledge":
             return {"bundle": self._container().publish_knowledge()}
-        text = f"command {command[:40]!r} is not known; known are ping and publish-knowledge"
+        if command == "restore" and self.stage.name == "budget_cutoff":
+            from watchkeeper_aws.cutoff import cutoff_of
+
+            return {"restored": ", ".join(cutoff_of(self._container()).restore())}
+        text = f"command {command[:40]!r} is not known; known are ping, publish-knowledge and budget_cutoff's restore"
         raise ConfigError(text)
 
 

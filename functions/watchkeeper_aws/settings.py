@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from watchkeeper.errors import ConfigError
+from watchkeeper.pipeline import MAY_WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     model_url: str = ""
     model_secret: str = ""  # secret with model_key
     budget: float = 0.0  # US dollars a month; 0: none
+    waiting_hours: float = 0.0  # for which a cutoff makes stages wait, at most; 0: none is stopped
+    waiting_functions: dict[str, str] = {}  # stage: its function, with the alias that its mappings call
     issuer: str = ""  # of people's tokens, for the authorizer
     audience: str = ""  # what the tokens' `aud` or `client_id` must be
     knowledge_base: str = "knowledge_base"  # folder in the bundle, published where nothing is in force yet
@@ -58,6 +61,9 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     settings = Settings(**given)
     if settings.shards < 1 or settings.partitions < 0:
         raise ConfigError(f"{PREFIX}SHARDS and {PREFIX}PARTITIONS: positive numbers are expected")
+    missing = [stage for stage in MAY_WAIT if stage not in settings.waiting_functions]
+    if settings.waiting_hours and missing:
+        raise ConfigError(f"{PREFIX}WAITING_FUNCTIONS does not name the function of {', '.join(missing)}")
     return settings
 
 

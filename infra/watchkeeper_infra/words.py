@@ -30,6 +30,8 @@ WILDCARDS = {
     "Tracing": "X-Ray's actions know no resources",
     "NotByCode": "a denial of what Network allows, for the function's own code",
     "FindBrokers": "MSK's GetBootstrapBrokers knows no resources",
+    "FindMappings": "Lambda's ListEventSourceMappings knows no resources",
+    "NeverStorage": "a denial, for the function that cuts off: it never takes apart what is stored",
     "MakeInterfaces": "as Network, for the interfaces of the IoT rule's way into the VPC",
 }
 """The statements that may say `*` as their resource, and why."""

@@ -84,6 +84,7 @@ PIPELINE = (
         uses=("knowledge", "detection_model"),
         state="shard",
         codec=SCORE_CODEC,
+        may_wait=True,
     ),
     Stage(
         "store",
@@ -149,3 +150,4 @@ PIPELINE = (
 )
 
 STAGES: Mapping[str, Stage] = {stage.name: stage for stage in PIPELINE}
+MAY_WAIT = tuple(stage.name for stage in PIPELINE if stage.may_wait)

@@ -90,7 +90,8 @@ class Stage:
 
     `take` is the stage itself: a batch from one source partition in, its effects out. `tick` is what it does on its
     timer, for the shards whose states it is given. Stages with neither (`api`, `retrain`) act on the world and are run
-    by a runtime. `state`: one blob per input topic and shard, one in all, or none.
+    by a runtime. `state`: one blob per input topic and shard, one in all, or none. `may_wait`: its messages may wait in
+    the stream while the budget is spent; never where it keeps rows or series, has a timer, or is how people are told.
     """
 
     name: str
@@ -103,6 +104,14 @@ class Stage:
     uses: tuple[Uses, ...] = ()
     state: Literal["shard", "one"] | None = None
     codec: StateCodec | None = None
+    may_wait: bool = False
+
+    def __post_init__(self) -> None:
+        """ValueError: it must not wait."""
+        keeps = bool(self.writes) or "blobs" in self.uses
+        if self.may_wait and (keeps or self.timer or not self.topics or DASHBOARD_ALERTS in self.emits):
+            message = f"{self.name} may not wait: it keeps data, has a timer or no topic, or is how people are told"
+            raise ValueError(message)
 
     @property
     def topics(self) -> tuple[Topic, ...]:

@@ -1,13 +1,15 @@
 """Who may do what: roles, documents, devices, secrets, and who reaches in."""
 
+import json
 import re
 
 from tests.infra.graph import last, listed, secrets
-from watchkeeper.pipeline import PIPELINE
+from watchkeeper.pipeline import MAY_WAIT, PIPELINE
 from watchkeeper.topology import CUTOFFS, DEAD_LETTER, Http
 from watchkeeper_infra.functions import FUNCTIONS
 from watchkeeper_infra.words import WILDCARDS
 
+STORAGE = ("dynamodb:DeleteTable", "s3:DeleteBucket", "kafka:DeleteCluster", "kms:ScheduleKeyDeletion")
 MOST = 10_240  # characters of a role's policies
 
 
@@ -86,6 +88,31 @@ def a_function_may_do_what_its_row_says_and_no_more(graph):
         if states != ({name} if stage.state else set()):
             faults.append(f"{name}: writes the states of {sorted(states)}")
     return faults
+
+
+def a_cutoff_stops_what_may_wait_and_nothing_else(graph):
+    """What it is told, whom its rights admit, and what the mappings call are the same; it takes nothing apart."""
+    cutoff = f"{graph.prefix}budget_cutoff"
+    wanted = {f"{graph.prefix}{name}" for name in MAY_WAIT}
+    told = graph.stage_functions["budget_cutoff"]["environment"]["variables"]
+    named = json.loads(told.get("WATCHKEEPER_WAITING_FUNCTIONS", "{}"))
+    called = {m["functionName"].partition(":function:")[2] for m in graph.of("EventSourceMapping")}
+    faults = [f"told of {named}"] if {name.partition(":")[0] for name in named.values()} != wanted else []
+    faults += [f"no mapping calls {name}" for name in sorted(set(named.values()) - called)]
+    age = min(m["maximumRecordAgeInSeconds"] for m in graph.of("EventSourceMapping"))
+    if not 0 < float(told.get("WATCHKEEPER_WAITING_HOURS", 0)) * 3600 <= age / 2:
+        faults.append("what waits is given up before it is taken")
+    change = "lambda:UpdateEventSourceMapping"
+    for policy in graph.of("RolePolicy"):
+        for statement in policy.json("policy")["Statement"]:
+            if change in listed(statement["Action"]):
+                arns = listed(statement.get("Condition", {}).get("ArnEquals", {}).get("lambda:FunctionArn", []))
+                if policy["role"] != cutoff or {arn.split(":")[6] for arn in arns} != wanted:
+                    faults.append(f"{policy}: may stop {arns or 'everything'}")
+    if change not in graph.may(cutoff):
+        faults.append("it can stop nothing")
+    denied = {a for s in graph.statements(cutoff) if s["Effect"] == "Deny" for a in listed(s["Action"])}
+    return faults + [f"it is not denied {action}" for action in STORAGE if action not in denied]
 
 
 def only_who_publishes_may_replace_what_is_published(graph):

@@ -6,7 +6,7 @@ import pytest
 
 from tests.infra.checks import CHECKS
 from tests.infra.graph import Graph, listed
-from tests.infra.planting import change, drop, fits, register
+from tests.infra.planting import change, drop, fits, inside, register
 
 pytestmark = pytest.mark.timeout(300)  # the first one waits for the whole program
 
@@ -56,6 +56,27 @@ def conditioned(role, sid):
     return _respell(role, respell)
 
 
+def unconditional(role, sid):
+    """A role's statement holds for everything."""
+
+    def respell(statements):
+        (found,) = [s for s in statements if s.get("Sid") == sid]
+        del found["Condition"]
+
+    return _respell(role, respell)
+
+
+def without(role, sid):
+    """A role lacks a statement."""
+
+    def respell(statements):
+        statements[:] = [s for s in statements if s.get("Sid") != sid]
+
+    return _respell(role, respell)
+
+
+UPDATE, MAPPINGS = "lambda:UpdateEventSourceMapping", "arn:aws:lambda:eu-central-1:1:event-source-mapping:"
+TOLD, NOBODY_WAITS, TOO_LONG = ("environment", "variables"), {"variables": {}}, {"WATCHKEEPER_WAITING_HOURS": "47"}
 ROLE = "arn:aws:iam::123456789012:role/watchkeeper-aws-dev"
 DOCUMENT = {"Version": "2012-10-17", "Statement": []}
 TAKES_OVER = json.dumps({"Resources": {"thing": {"OverrideSettings": {"ThingTypeName": "REPLACE"}}}})
@@ -106,6 +127,16 @@ FAULTS = [
     (
         "a_function_may_do_what_its_row_says_and_no_more",
         allowing("store", "s3:PutObject", "arn:aws:s3:::x/state/clean/*"),
+    ),
+    ("a_cutoff_stops_what_may_wait_and_nothing_else", unconditional("budget_cutoff", "Stop")),
+    ("a_cutoff_stops_what_may_wait_and_nothing_else", allowing("api", UPDATE, f"{MAPPINGS}*")),
+    ("a_cutoff_stops_what_may_wait_and_nothing_else", without("budget_cutoff", "Stop")),
+    ("a_cutoff_stops_what_may_wait_and_nothing_else", without("budget_cutoff", "NeverStorage")),
+    ("a_cutoff_stops_what_may_wait_and_nothing_else", change("Function", "-budget_cutoff", environment=NOBODY_WAITS)),
+    ("a_cutoff_stops_what_may_wait_and_nothing_else", inside("Function", "-budget_cutoff", *TOLD, **TOO_LONG)),
+    (
+        "a_cutoff_stops_what_may_wait_and_nothing_else",
+        change("EventSourceMapping", "-rule-check-output", functionName="arn:aws:lambda:x:1:function:other:live"),
     ),
     ("only_who_publishes_may_replace_what_is_published", allowing("store", "s3:PutObject", "arn:aws:s3:::x/models/*")),
     *(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from watchkeeper.bundles import bundle_in_force, stored_bundle
 from watchkeeper.cost.budget import Budget
 from watchkeeper.knowledge.bundle import Bundle
-from watchkeeper.pipeline import STAGES
+from watchkeeper.pipeline import MAY_WAIT, STAGES
 from watchkeeper.published import Published
 from watchkeeper.run import Runner
 from watchkeeper_adapters.knowledge_files import publish_in_company, read_files
@@ -33,6 +33,7 @@ class CloudContainer(abc.ABC):
     """Everything by which a function reaches the world. `ports` may be given, and so may the `clock`: in tests.
 
     `shards`, `budget` (US dollars a month, 0: none) and `metered` (what the meter's numbers cost) are the deployment's;
+    `waits_ms`: for how long stages are stopped at a cutoff, at most; 0: this cloud stops none.
     `reserve_ms` is the time without which nothing more is begun. `knowledge` is the folder that was deployed with the
     function.
     """
@@ -47,10 +48,11 @@ class CloudContainer(abc.ABC):
         budget: float,
         metered: PriceBook,
         knowledge: Path,
+        waits_ms: int = 0,
     ) -> None:
         """Nothing is opened yet."""
         self.clock, self.shards, self.reserve_ms = clock, shards, reserve_ms
-        self._ports, self._budget, self._knowledge = ports, Budget(budget, metered), knowledge
+        self._ports, self._budget, self._knowledge = ports, _budget(budget, metered, waits_ms), knowledge
         self._runners: dict[tuple[str, str], Runner] = {}
 
     @abc.abstractmethod
@@ -82,6 +84,10 @@ class CloudContainer(abc.ABC):
     def _bundle(self, blobs: Blobs) -> Bundle:
         version = bundle_in_force(blobs).version or self.publish_knowledge()
         return stored_bundle(blobs, version)
+
+
+def _budget(monthly_usd: float, metered: PriceBook, waits_ms: int) -> Budget:
+    return Budget(monthly_usd, metered, MAY_WAIT if waits_ms else (), waits_ms)
 
 
 def language_model_of(url: str, name: str, secret: Mapping[str, str], api_version: str = "") -> LanguageModel | None:

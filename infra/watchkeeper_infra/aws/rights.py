@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
+from watchkeeper.pipeline import MAY_WAIT
 from watchkeeper.topology import CUTOFFS, DEAD_LETTER
 from watchkeeper_infra.aws.iam import allow, deny
 from watchkeeper_infra.rights import objects_of
-from watchkeeper_infra.words import API_KEYS, CONNECTIONS, GIVEN_UP, METER
+from watchkeeper_infra.words import ALIAS, API_KEYS, CONNECTIONS, GIVEN_UP, METER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,6 +35,19 @@ DESCRIBE_NETWORK = ("ec2:DescribeVpcs", "ec2:DescribeSubnets", "ec2:DescribeSecu
 READ_ROWS = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
 WRITE_ROWS = (*READ_ROWS, "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
 READ, WRITE = ("s3:GetObject",), ("s3:GetObject", "s3:PutObject", "s3:DeleteObject")
+CUTS_OFF = "budget_cutoff"
+STORAGE = (
+    "dynamodb:DeleteTable",
+    "dynamodb:UpdateTable",
+    "kafka:DeleteCluster",
+    "kafka:UpdateBrokerCount",
+    "kms:DisableKey",
+    "kms:ScheduleKeyDeletion",
+    "s3:DeleteBucket",
+    "s3:PutLifecycleConfiguration",
+    "secretsmanager:DeleteSecret",
+)
+"""What a cutoff must never do, whatever else its role comes to allow."""
 PUBLISHERS = ("api",)  # of knowledge: for people, and after a deployment
 
 
@@ -57,6 +71,7 @@ def rights_of(function: FunctionSpec, about: Surroundings, logs: pulumi.Output[s
         *_objects(function, about.lake),
         *_keys(function, about),
         *_others(function, about),
+        *(_cutoff(about.site) if function.name == CUTS_OFF else ()),
     ]
 
 
@@ -160,6 +175,16 @@ def _others(function: FunctionSpec, about: Surroundings) -> Iterator[Statement]:
         secrets += [about.state.secrets[name].arn for name in ("model",) if name in about.state.secrets]
     if secrets:
         yield allow("ReadSecrets", ["secretsmanager:GetSecretValue"], secrets)
+
+
+def _cutoff(site: Site) -> Iterator[Statement]:
+    """Mappings can be listed only all at once; those of the stages that may wait can be changed, and no others."""
+    names = [f"function:{site.name(stage)}{alias}" for stage in MAY_WAIT for alias in ("", f":{ALIAS}")]
+    whose = {"lambda:FunctionArn": [site.arn("lambda", name) for name in names]}
+    mappings = site.arn("lambda", "event-source-mapping:*")
+    yield allow("FindMappings", ["lambda:ListEventSourceMappings"], "*")
+    yield allow("Stop", ["lambda:UpdateEventSourceMapping"], mappings, ArnEquals=whose)
+    yield deny("NeverStorage", STORAGE, "*")
 
 
 def authorizer_rights(site: Site, state: State, logs: pulumi.Output[str]) -> list[Statement]:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_aws as aws
 
+from watchkeeper.pipeline import MAY_WAIT
 from watchkeeper_infra.aws.function import ARCHITECTURE, RUNTIME, Code, OwnFunction, Plan
 from watchkeeper_infra.aws.iam import allow, role, trust
-from watchkeeper_infra.aws.rights import group_of, rights_of
+from watchkeeper_infra.aws.rights import CUTS_OFF, group_of, rights_of
 from watchkeeper_infra.bundles import CODE, LAYERS
 from watchkeeper_infra.functions import FUNCTIONS, consumers_first, rate
 from watchkeeper_infra.site import under
-from watchkeeper_infra.words import GIVEN_UP, INBOX, NAMESPACE_OF_METRICS
+from watchkeeper_infra.words import ALIAS, GIVEN_UP, INBOX, NAMESPACE_OF_METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,6 +121,9 @@ class StageFunctions(pulumi.ComponentResource):
             }
         if "meter" in function.uses:
             told["WATCHKEEPER_BUDGET"] = f"{config.budget:g}"
+        if function.name == CUTS_OFF:
+            told["WATCHKEEPER_WAITING_HOURS"] = f"{config.retry_hours / 2:g}"  # the other half is for catching up
+            told["WATCHKEEPER_WAITING_FUNCTIONS"] = json.dumps({s: f"{site.name(s)}:{ALIAS}" for s in MAY_WAIT})
         return told
 
     def _mapping(self, function: FunctionSpec, topic: Topic) -> aws.lambda_.EventSourceMapping:

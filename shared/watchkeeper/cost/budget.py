@@ -24,10 +24,16 @@ ENDED_KEPT = 8  # alerts that are over, until notify has heard so
 
 
 class Budget(msgspec.Struct, frozen=True):
-    """Dollars a month; 0: no budget. And what they are reckoned with."""
+    """Dollars a month; 0: no budget. And what they are reckoned with.
+
+    `waits` are the stages that the runtime stops at a cutoff, for `waits_ms` at most: what waits must be taken before
+    the stream forgets it. A runtime that can stop none has none.
+    """
 
     monthly_usd: float
     prices: PriceBook
+    waits: tuple[str, ...] = ()
+    waits_ms: int = 0
 
 
 def month_of(now: int) -> tuple[str, str, str, float]:
@@ -68,6 +74,12 @@ def switches_at(level: Level, before: Switches) -> Switches:
     if level == "degrade":
         return Switches(model_calls=False, refuse=before.refuse)
     return before
+
+
+def stages_that_wait(cutoff: Cutoff, budget: Budget, now: int) -> tuple[str, ...]:
+    """The stages that must not run now."""
+    waiting = cutoff.level == "cutoff" and now - cutoff.since < budget.waits_ms
+    return budget.waits if waiting else ()
 
 
 def plan(current: Cutoff, spend: Spend, now: int) -> Cutoff:

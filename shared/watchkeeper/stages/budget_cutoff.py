@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from watchkeeper.cost.budget import WARN, month_of, plan, spend_of
+from watchkeeper.cost.budget import WARN, month_of, plan, spend_of, stages_that_wait
 from watchkeeper.explaining.report import CITED, sources_of
 from watchkeeper.outcome import ABSENT, Emit, Outcome, Put
 from watchkeeper.ports import Key
@@ -64,7 +64,7 @@ def _alert(cutoff: Cutoff, spend: Spend, ctx: Context) -> Alert:
         tenant=DEFAULT_TENANT,
         device=SELF,
         ts=cutoff.since,
-        what=f"{title}. {_effect(cutoff)}",
+        what=f"{title}. {_effect(cutoff, ctx)}",
         confidence=1.0,
         causes=runbook.causes if runbook else (),
         steps=runbook.steps if runbook else (),
@@ -90,7 +90,9 @@ def _alert(cutoff: Cutoff, spend: Spend, ctx: Context) -> Alert:
     )
 
 
-def _effect(cutoff: Cutoff) -> str:
+def _effect(cutoff: Cutoff, ctx: Context) -> str:
     off = [] if cutoff.now.model_calls else ["language model calls"]
     off += [f"readings of devices of {importance} importance" for importance in cutoff.now.refuse]
+    hours = ctx.budget.waits_ms / 3_600_000
+    off += [f"{stage}, for {hours:g} hours at most" for stage in stages_that_wait(cutoff, ctx.budget, cutoff.since)]
     return f"Switched off: {', '.join(off)}." if off else "Nothing is switched off yet."

@@ -1,6 +1,7 @@
 """The table holds together, and the core imports nothing that belongs to a runtime."""
 
 import ast
+import dataclasses
 import subprocess
 import sys
 from collections import Counter
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from watchkeeper import packs, records
-from watchkeeper.pipeline import PIPELINE, STAGES
+from watchkeeper.pipeline import MAY_WAIT, PIPELINE, STAGES
 from watchkeeper.topology import DEAD_LETTER, RECORDS, TABLES, TOPICS, Every, Http, Topic
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -193,3 +194,13 @@ def test_importing_the_rest_of_the_core_loads_none_either():
     )
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert sorted(loaded & RUNTIMES) == []
+
+
+def test_no_stage_waits_by_which_data_are_kept_or_people_are_told():
+    assert MAY_WAIT == ("ml_score",)
+
+
+@pytest.mark.parametrize("name", ["rule_check", "clean", "store", "rag_explain", "notify", "budget_cutoff", "api"])
+def test_what_must_not_wait_cannot_be_declared_to(name):
+    with pytest.raises(ValueError, match=f"{name} may not wait"):
+        dataclasses.replace(STAGES[name], may_wait=True)

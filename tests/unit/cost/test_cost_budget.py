@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchkeeper.cost.budget import Budget, month_of, plan, spend_of, switches_at
+from watchkeeper.cost.budget import Budget, month_of, plan, spend_of, stages_that_wait, switches_at
 from watchkeeper.cost.prices import LOCAL, PriceBook
 from watchkeeper.records import Cutoff, Importance, Spend, Switches
 
@@ -52,6 +52,21 @@ def test_a_month_is_that_of_the_calendar_in_utc(now, expected):
 )  # fmt: skip
 def test_eighty_percent_warns_ninety_five_degrades_and_a_hundred_cuts_off(spent, expected):
     assert level(spent) == expected
+
+
+@pytest.mark.parametrize(
+    ("level", "after_h", "expected"),
+    [
+        ("cutoff", 0, ("a",)), ("cutoff", 23.9, ("a",)), ("cutoff", 24, ()), ("degrade", 0, ()), ("ok", 0, ()),
+    ],
+)  # fmt: skip
+def test_stages_wait_at_a_cutoff_and_no_longer_than_they_may(level, after_h, expected):
+    budget = Budget(1.0, PRICES, ("a",), 24 * 3_600_000)
+    assert stages_that_wait(Cutoff(level, MID), budget, MID + round(after_h * 3_600_000)) == expected
+
+
+def test_a_runtime_that_can_stop_nothing_stops_nothing():
+    assert stages_that_wait(Cutoff("cutoff", MID), Budget(1.0, PRICES), MID) == ()
 
 
 def test_a_forecast_only_warns():

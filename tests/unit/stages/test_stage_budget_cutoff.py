@@ -150,6 +150,13 @@ def test_what_was_switched_off_is_restored_exactly_and_the_alert_ends(world, how
     assert len(world.said) == 2
 
 
+def test_the_alert_says_what_waits_and_for_how_long_at_most(world):
+    world.budget.published.budget = Budget(100.0, LOCAL, ("ml_score",), 24 * 3_600_000)
+    world.step(120)
+    (alert,) = world.receiver.alerts
+    assert "ml_score, for 24 hours at most" in alert.report.what
+
+
 def test_the_switches_are_written_only_when_they_change(world):
     world.step(100)
     version = world.ports.tables.get_many(CUTOFFS.name, [CURRENT_CUTOFF])[CURRENT_CUTOFF].version
