@@ -35,6 +35,7 @@ def exposed(usage: Usage, pipeline_status: Mapping[str, object], throttled: int 
     out.family("watchkeeper_throttled_requests_total", "counter", about, [({}, throttled)])
     _latency(out, usage)
     _spending(out, usage)
+    _drift(out, usage)
     return out.text()
 
 
@@ -66,6 +67,20 @@ def _spending(out: Exposition, usage: Usage) -> None:
     out.family("watchkeeper_budget_dollars", "gauge", "What it may cost.", [(month, spend.budget)])
     per_stage = _by("stage", list(spend.per_stage.items()))
     out.family("watchkeeper_stage_spend_dollars", "gauge", "What each stage has cost this month.", per_stage)
+
+
+def _drift(out: Exposition, usage: Usage) -> None:
+    report = usage.drift
+    if report is None:
+        return
+    out.family("watchkeeper_drift_compared_series", "gauge", "Series compared.", [({}, report.series)])
+    about = "Series that have drifted from what the model learnt from."
+    out.family("watchkeeper_drifted_series", "gauge", about, [({}, report.drifted)])
+    about = "Episodes a device opens in a week, by the last day."
+    out.family("watchkeeper_openings_per_device_week", "gauge", about, [({}, report.openings_a_week)])
+    if report.precision:
+        about = "Share of the model's reviewed episodes that were confirmed, of the last week that has reviews."
+        out.family("watchkeeper_reviewed_precision_ratio", "gauge", about, [({}, report.precision[-1].share)])
 
 
 def _by(label: str, samples: Sequence[tuple[str, float]]) -> list[tuple[dict[str, str], float]]:

@@ -6,6 +6,7 @@ import msgspec
 
 from watchkeeper.knowledge.calendars import Calendar
 from watchkeeper.knowledge.catalogue import Clock
+from watchkeeper.model_drift import Precision
 from watchkeeper.records import (
     Acknowledgement,
     Alert,
@@ -240,10 +241,26 @@ class Budget(msgspec.Struct, frozen=True):
     cutoff: Cutoff
 
 
+class ModelDrift(msgspec.Struct, frozen=True):
+    """How far the data of the day before `ts` have drifted from what `model` learnt from, over all tenants.
+
+    `drifted` of the `compared` series (metrics of devices) have a population stability index above 0.25.
+    """
+
+    ts: int
+    model: str
+    compared: int
+    drifted: int
+    anomalous: float
+    openings_a_week: float
+    target_a_week: float
+    precision: list[Precision]
+
+
 class Status(msgspec.Struct, frozen=True):
     """How the whole deployment does, over all tenants. `pipeline` is what its runtime says of itself.
 
-    `throttled`: requests refused with 429 since it started.
+    `throttled`: requests refused with 429 since it started. `drift`: null until it was looked at.
     """
 
     version: str
@@ -256,6 +273,7 @@ class Status(msgspec.Struct, frozen=True):
     model: str
     pipeline: dict[str, Any]
     throttled: int = 0
+    drift: ModelDrift | None = None
 
 
 class StageView(msgspec.Struct, frozen=True):

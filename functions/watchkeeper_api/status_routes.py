@@ -4,6 +4,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 
 from watchkeeper import __version__
+from watchkeeper.model_drift import DriftReport
 from watchkeeper.pipeline import STAGES
 from watchkeeper.published import current_cutoff
 from watchkeeper.topology import Every, Stage, Topic, Trigger
@@ -11,7 +12,7 @@ from watchkeeper_api.answers import as_json, documented, json_of, text_of
 from watchkeeper_api.call import Admitted, AppServices
 from watchkeeper_api.exposition import CONTENT_TYPE
 from watchkeeper_api.metrics import exposed
-from watchkeeper_api.schemas import Budget, Health, PipelineView, StageView, Status
+from watchkeeper_api.schemas import Budget, Health, ModelDrift, PipelineView, StageView, Status
 from watchkeeper_api.usage import usage_of
 
 router = APIRouter(tags=["status"])
@@ -40,6 +41,7 @@ def status(call: Admitted) -> Response:
         model=usage.model,
         pipeline=dict(backend.pipeline_status()),
         throttled=backend.refusals["throttled"],
+        drift=_drift(usage.drift),
     )
     return as_json(answer)
 
@@ -55,6 +57,22 @@ def metrics(call: Admitted) -> Response:
     """Answer the same for Prometheus, in its text format 0.0.4."""
     text = exposed(usage_of(call.backend), call.backend.pipeline_status(), call.backend.refusals["throttled"])
     return Response(text, media_type=CONTENT_TYPE)
+
+
+def _drift(report: DriftReport | None) -> ModelDrift | None:
+    """The report without its metrics: their names are their tenants' own."""
+    if report is None:
+        return None
+    return ModelDrift(
+        ts=report.ts,
+        model=report.model,
+        compared=report.series,
+        drifted=report.drifted,
+        anomalous=report.anomalous,
+        openings_a_week=report.openings_a_week,
+        target_a_week=report.target_a_week,
+        precision=list(report.precision),
+    )
 
 
 def _view(stage: Stage) -> StageView:

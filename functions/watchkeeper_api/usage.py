@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from watchkeeper.model_drift import DriftReport, latest_drift
 from watchkeeper.ports import Key
 from watchkeeper.published import current_cutoff
 from watchkeeper.records import Cutoff, Spend
@@ -26,6 +27,7 @@ class Usage:
     cutoff: Cutoff
     bundle: str
     model: str
+    drift: DriftReport | None
 
     def total(self, name: str) -> float:
         """What was counted under a name, over all stages."""
@@ -55,4 +57,5 @@ def usage_of(backend: Backend) -> Usage:
         cutoff=current_cutoff(backend.ports.tables),
         bundle=backend.published.bundle.version,
         model=model.version if model else "",
+        drift=latest_drift(backend.ports.blobs),
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from watchkeeper.detection.config import DEFAULT
+from watchkeeper.detection.drift import drift, sketch
 from watchkeeper.detection.scorer import Views, score
 from watchkeeper.detection.state import DetectorState
 from watchkeeper.errors import ConfigError
@@ -62,7 +63,7 @@ def backtest(paths: Sequence[str], out: str, *, plots: bool) -> int:
             plot(series, verdicts, target.with_suffix(".png"))
         span = _weeks(series)
         count = int(verdicts.alert.sum())
-        moved = drift(series)
+        moved = drifted(series)
         each_week = f"{count / span:8.2f}" if span else f"{'-':>8}"
         cost = verdicts.took * 1e6 / max(len(series.ts), 1)
         print(f"{len(series.ts):>9} {len(series.bad):>5} {count:>7} {each_week} {cost:>7.1f} {moved:>6.2f}  {source}")
@@ -124,25 +125,15 @@ def write(series: Series, verdicts: Verdicts, target: Path) -> None:
             writer.writerow([stamp, *verdict, *share])
 
 
-def drift(series: Series) -> float:
-    """How far the last third of the worst metric is from the first: the population stability index over ten bins.
-
-    Below 0.1 nothing has moved to speak of, above 0.25 much has (Siddiqi, Credit Risk Scorecards, 2006).
-    """
+def drifted(series: Series) -> float:
+    """How far the last third of the metric that has moved most is from its first: see `detection.drift`."""
     worst = 0.0
     for column in series.values.T:
         known = column[np.isfinite(column)]
         third = known.size // 3
-        if third < 50:
-            continue
-        first, last = known[:third], known[-third:]
-        bounds = np.unique(np.quantile(first, np.linspace(0.1, 0.9, 9)))
-        shares = [
-            (np.bincount(np.searchsorted(bounds, part), minlength=bounds.size + 1) + 0.5)
-            / (third + 0.5 * (bounds.size + 1))
-            for part in (first, last)
-        ]
-        worst = max(worst, float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum()))
+        first = sketch(known[:third])
+        moved = None if first is None else drift(first, known[-third:])
+        worst = max(worst, moved or 0.0)
     return worst
 
 

@@ -238,8 +238,10 @@ def _parser() -> argparse.ArgumentParser:
 
     add_cost(commands).set_defaults(run=_cost)
 
-    models = commands.add_parser("models", help="train, list, pin or roll back the detection model")
-    models.add_argument("action", choices=("list", "train", "pin", "unpin", "rollback"))
+    models = commands.add_parser(
+        "models", help="train, list, pin or roll back the detection model, and see how far data have drifted"
+    )
+    models.add_argument("action", choices=("list", "train", "pin", "unpin", "rollback", "drift"))
     models.add_argument("version", nargs="?", default="", help="for pin: the model's version")
     add_settings(models)
     models.set_defaults(run=_models)

@@ -1,22 +1,27 @@
-"""`watchkeeper models`: the detection model in force, and its earlier versions."""
+"""`watchkeeper models`: the detection model in force, its earlier versions, and how far data have drifted from it."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watchkeeper.errors import ConfigError
+from watchkeeper.model_drift import latest_drift, measure_drift
 from watchkeeper.published import current_pin, model_versions, pin_model, roll_back_model
-from watchkeeper_local.node import open_node
+from watchkeeper_local.node import clock, open_node
 from watchkeeper_local.sqlite.ports import FILE_NAME
 from watchkeeper_local.training import retrain_now
 
 if TYPE_CHECKING:
+    from watchkeeper.model_drift import DriftReport
     from watchkeeper_local.settings import Settings
+
+SHOWN = 5  # metrics that have drifted most
 
 
 def manage_models(settings: Settings, action: str, version: str) -> int:
-    """List, train, pin, unpin or roll back. ModelError: there is no such model, or too little to learn from."""
+    """List, train, pin, unpin, roll back, or look at drift. ModelError: no such model, or too little to learn from."""
     if (action == "pin") != bool(version):
         message = "`models pin` needs a version, the other actions none; `models list` shows them"
         raise ConfigError(message)
@@ -31,6 +36,8 @@ def manage_models(settings: Settings, action: str, version: str) -> int:
             pin_model(ports.blobs, version)
         elif action == "unpin":
             pin_model(ports.blobs, current_pin(ports.blobs).version, pinned=False)
+        elif action == "drift":
+            measure_drift(ports, settings.shards, clock())
         elif action == "rollback":
             roll_back_model(ports.blobs)
         pin = current_pin(ports.blobs)
@@ -39,6 +46,28 @@ def manage_models(settings: Settings, action: str, version: str) -> int:
             print(f"{name}{in_force}")
         if not pin.version:
             print("no model is in force yet: readings are scored by their devices' baselines alone")
+        report = latest_drift(ports.blobs)
+        print("\n".join(_told(report) if report else ["drift has not been looked at yet; `models drift` does now"]))
     finally:
         ports.close()
     return 0
+
+
+def _told(report: DriftReport) -> list[str]:
+    when = datetime.fromtimestamp(report.ts / 1000, UTC).isoformat(timespec="minutes")
+    against = f"from what {report.model} learnt from" if report.model else "as there is no model"
+    lines = [f"the day before {when}: {report.drifted} of {report.series} series have drifted {against}"]
+    lines += [
+        f"  {metric.metric}: {metric.drifted} of {metric.series}, index {metric.index:.2f}"
+        for metric in report.metrics[:SHOWN]
+    ]
+    said = "more than the target explains" if report.loud else "within what the target explains"
+    lines.append(
+        f"{report.openings_a_week:.2f} openings a week for a device, the target is {report.target_a_week:g}: {said}; "
+        f"{report.anomalous:.2%} of readings anomalous"
+    )
+    lines += [
+        f"reviewed in the week of {week.week}: {week.share:.0%} of {week.confirmed + week.rejected} confirmed"
+        for week in report.precision
+    ]
+    return lines

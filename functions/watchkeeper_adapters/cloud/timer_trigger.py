@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from watchkeeper.errors import Conflict, ModelError, StateError, Unavailable
+from watchkeeper.model_drift import measure_drift
 from watchkeeper.pipeline import STAGES
 from watchkeeper.published import publish_model
 
@@ -49,15 +50,21 @@ def tick(stage: str, left_ms: Callable[[], int], container: CloudContainer, obse
 
 
 def _retrain(container: CloudContainer) -> dict[str, object]:
-    """Learns a model from what is stored and puts it in force, unless one is pinned; this alone loads scikit-learn."""
+    """Learns a model from what is stored and puts it in force, unless one is pinned; this alone loads scikit-learn.
+
+    Before, it is measured how far data have drifted from what the model in force learnt from.
+    """
     from watchkeeper.stages.retrain import retrain
 
+    report = measure_drift(container.ports, container.shards, container.clock())
+    drift = {"drifted": report.drifted, "compared": report.series}
     try:
         model = retrain(container.ports, container.shards, container.clock())
     except ModelError as error:
-        return {"model": "", "why": str(error)}
+        return {"model": "", "why": str(error), **drift}
     return {
         "model": model.version,
         "rows": model.rows,
         "in_force": publish_model(container.ports.blobs, model),
+        **drift,
     }

@@ -13,10 +13,9 @@ from watchkeeper.detection.config import DEFAULT
 from watchkeeper.detection.training import History, train, training_features
 from watchkeeper.errors import ModelError
 from watchkeeper.ids import text_id
+from watchkeeper.model_drift import Reference, reviews_of
 from watchkeeper.records import Flag, Review
 from watchkeeper.series.query import DeviceHistory, history
-from watchkeeper.topology import REVIEWS
-from watchkeeper.wire import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,29 +32,35 @@ UNFIT = Flag.ANOMALOUS | Flag.LATE
 def retrain(ports: Ports, shards: int, now: int) -> Model:
     """A new model from all devices of all shards. ModelError: there is too little to learn from.
 
-    Learns from the last month; where that holds nothing (old data that were sent later), from all there is.
+    Learns from the last month; where that holds nothing (old data that were sent later), from all there is. How the
+    values were distributed is stored beside the model: what drift is measured against.
     """
-    features = training_features(_histories(ports, shards, now - LOOK_BACK_MS))
+    reference = Reference()
+    features = training_features(_histories(ports, shards, now - LOOK_BACK_MS, reference))
     if not len(features):
-        features = training_features(_histories(ports, shards, None))
+        reference = Reference()
+        features = training_features(_histories(ports, shards, None, reference))
     if not len(features):
         message = f"no device has the {DEFAULT.warm_readings} readings of a metric that it takes to learn from"
         raise ModelError(message)
     version = f"m-{text_id(now, len(features))}"
-    return train(features, seed=now % 2**32, version=version, trained_at=now)
+    model = train(features, seed=now % 2**32, version=version, trained_at=now)
+    reference.keep(ports.blobs, version)
+    return model
 
 
-def _histories(ports: Ports, shards: int, start: int | None) -> Iterator[History]:
+def _histories(ports: Ports, shards: int, start: int | None, reference: Reference) -> Iterator[History]:
     reviews: dict[str, list[Review]] = {}
     for shard in range(shards):
         for device in history(ports.blobs, shard, start):
             if device.tenant not in reviews:
-                rows = ports.tables.query(REVIEWS.name, device.tenant, limit=100_000)
-                reviews[device.tenant] = [read_record(row.value, Review) for row in rows]
+                reviews[device.tenant] = reviews_of(ports.tables, device.tenant)
             theirs = [review for review in reviews[device.tenant] if review.device == device.device]
             newest = slice(-MOST_READINGS, None)
             values = device.values[:, newest].T
-            yield History(device.ts[newest], values, device.metrics, _leave_out(device, theirs)[newest])
+            left_out = _leave_out(device, theirs)[newest]
+            reference.add(device.tenant, device.device, device.metrics, values[~left_out])
+            yield History(device.ts[newest], values, device.metrics, left_out)
 
 
 def _leave_out(device: DeviceHistory, reviews: list[Review]) -> Bools:

@@ -8,12 +8,13 @@ import pytest
 from tests.unit.api.conftest import NOW
 from watchkeeper import __version__
 from watchkeeper.errors import Unavailable
+from watchkeeper.model_drift import REPORT, DriftReport, MetricDrift, Precision
 from watchkeeper.pipeline import PIPELINE
 from watchkeeper.published import CURRENT_CUTOFF
 from watchkeeper.records import Cutoff, Spend, Switches
 from watchkeeper.topology import CUTOFFS, SPEND
 from watchkeeper_api.exposition import Exposition
-from watchkeeper_api.schemas import Status
+from watchkeeper_api.schemas import ModelDrift, Status
 
 SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\[\\n"])*",?)+\})? (\S+)')
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -103,6 +104,21 @@ def test_status_of_an_empty_deployment_has_no_latency_and_no_spending(api):
     told = api.get("/api/status").json()
     assert told["latency_ms"] == {"p50": None, "p95": None, "p99": None}
     assert (told["budget"]["spend"], told["model"]) == (None, "")
+
+
+def test_drift_is_told_once_it_was_looked_at_and_names_no_metric(api, ports):
+    assert api.get("/api/status").json()["drift"] is None
+    assert "watchkeeper_drifted_series" not in api.get("/metrics").text
+    moved = (MetricDrift("secret", 0.9, 10, 4),)
+    report = DriftReport(NOW, "m-1", 10, 4, moved, 0.01, 3, 1.5, (Precision("2026-09-14", 3, 1),))
+    ports.blobs.put(REPORT, msgspec.json.encode(report))
+    told = msgspec.json.decode(api.get("/api/status").content, type=Status).drift
+    assert told == ModelDrift(NOW, "m-1", 10, 4, 0.01, 2.0, 0.4, [Precision("2026-09-14", 3, 1)])
+    assert "secret" not in api.get("/api/status").text
+    text = api.get("/metrics").text
+    assert "watchkeeper_drifted_series 4" in text
+    assert "watchkeeper_openings_per_device_week 2" in text
+    assert "watchkeeper_reviewed_precision_ratio 0.75" in text
 
 
 def test_the_pipeline_is_shown_as_its_table_says(api):

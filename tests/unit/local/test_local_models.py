@@ -1,52 +1,18 @@
 """`watchkeeper models`: trained from the final series, pinned, rolled back; and what is said where it cannot be."""
 
 import msgspec
-import numpy as np
 import pytest
 
+from tests.unit.local.conftest import NOW
 from watchkeeper.errors import ConfigError, ModelError
-from watchkeeper.outcome import RawMessage
-from watchkeeper.pipeline import STAGES
 from watchkeeper.ports import Key
 from watchkeeper.published import current_pin, model_versions
 from watchkeeper.records import Review
-from watchkeeper.run import Runner
-from watchkeeper.stages.ingest import admit
 from watchkeeper.stages.retrain import retrain
-from watchkeeper.topology import BATCH_DATA_INGESTION, REVIEWS
-from watchkeeper.worker import Worker
+from watchkeeper.topology import REVIEWS
 from watchkeeper_local.models import manage_models
 from watchkeeper_local.node import open_node
-from watchkeeper_local.settings import Settings
 from watchkeeper_local.training import retrain_now
-
-NOW = 1_790_000_000_000
-READINGS = 400
-
-
-@pytest.fixture
-def settings(tmp_path):
-    return Settings(data_dir=str(tmp_path / "data"), receivers=(), shards=4)
-
-
-@pytest.fixture
-def filled(settings):
-    """A data folder with the readings of three devices; answers its ports."""
-    ports, published = open_node(settings, durable=False)
-    noise = np.random.default_rng(5).normal(10, 1, (READINGS, 3))
-    readings = [
-        {"device": f"d{d}", "ts": NOW - (READINGS - i) * 1000, "values": {"a": round(float(noise[i, d]), 3)}}
-        for i in range(READINGS)
-        for d in range(3)
-    ]
-    message = RawMessage(msgspec.json.encode(readings), NOW, "default", request="r1")
-    ingest = Runner(STAGES["ingest"], None, ports, published, settings.shards, lambda: NOW)
-    ingest.request(lambda ctx: admit([message], BATCH_DATA_INGESTION, ctx)[0])
-    worker = Worker(ports, published, shards=settings.shards, clock=lambda: NOW)
-    while worker.step()["messages"]:
-        pass
-    yield ports
-    ports.close()
 
 
 def test_a_trained_model_is_in_force_and_the_next_one_replaces_it(filled, settings):
