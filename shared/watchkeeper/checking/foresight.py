@@ -107,6 +107,7 @@ class Foresight:
         self.owners: list[tuple[str, int]] = []  # of each series: its metric, and the slot of its device
         self.made: dict[str, dict[int, Prediction]] = {}
         self._numbers: dict[str, Ints] = {}  # by metric, by slot: the number of the series; -1: none
+        self._listed: tuple[int, list[str], bytes, bytes] | None = None  # what of the encoding stays until one is added
 
     def look(self, views: Sequence[View], groups: Sequence[Group]) -> Iterator[Foreseen]:
         """Learn from the readings of a pack, whose devices have these groups, and yield what comes of it."""
@@ -208,10 +209,13 @@ class Foresight:
 
     def encode(self) -> bytes:
         """Bytes of it."""
-        metrics = sorted({metric for metric, _ in self.owners})
-        rank = {metric: place for place, metric in enumerate(metrics)}
-        metric = np.array([rank[name] for name, _ in self.owners], "<i4").tobytes()
-        slot = np.array([of for _, of in self.owners], "<i4").tobytes()
+        if self._listed is None or self._listed[0] != len(self.owners):
+            metrics = sorted({metric for metric, _ in self.owners})
+            rank = {metric: place for place, metric in enumerate(metrics)}
+            metric = np.array([rank[name] for name, _ in self.owners], "<i4").tobytes()
+            slot = np.array([of for _, of in self.owners], "<i4").tobytes()
+            self._listed = len(self.owners), metrics, metric, slot
+        _, metrics, metric, slot = self._listed
         return msgspec.msgpack.encode(_Wire(metrics, metric, slot, self.trends.encode(), self.made))
 
     @classmethod

@@ -124,10 +124,11 @@ class Trends:
         fresh = series[held["count"][series, 0] == 0]
         held["least"][fresh], held["most"][fresh] = np.inf, -np.inf
         held["at"][series, 0] = np.maximum(at, minute)
-        np.add.at(held["sum"][:, 0], series, values)
-        np.add.at(held["count"][:, 0], series, np.float32(1))
-        np.minimum.at(held["least"], series, values)
-        np.maximum.at(held["most"], series, values)
+        held["count"][:, 0] += np.bincount(series, minlength=held.size).astype(np.float32)
+        for column, gather in ((held["sum"][:, 0], np.add), (held["least"], np.minimum), (held["most"], np.maximum)):
+            whole = np.ascontiguousarray(column)  # one after the other, and fast only where nothing lies between
+            gather.at(whole, series, values)
+            column[:] = whole
         return ended
 
     def _end(self, own: Ints, scale: int) -> None:
