@@ -14,6 +14,8 @@ INFRA := .venv-infra
 INFRA_STAMP := $(INFRA)/.watchkeeper-is-installed
 EMULATORS := .venv-emulators
 EMULATED  := $(EMULATORS)/.is-made
+NODE := tests/emulators/node
+NODE_MADE := $(NODE)/node_modules/.is-made
 BOARDS := .venv-boards
 BOARDS_STAMP := $(BOARDS)/.boards-are-installed
 PIP   := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
@@ -30,7 +32,7 @@ help: ## Say what can be made
 demo: $(STAMP) ## Run the whole pipeline on this machine for DEMO_SECONDS (60), then show what it saw
 	$(BIN)/watchkeeper demo --seconds $(DEMO_SECONDS)
 
-test: lint $(INFRA_STAMP) $(EMULATED) ## Lint, types, imports and tests (COVERAGE=1: also how much of the core they reach, as CI does)
+test: lint $(INFRA_STAMP) $(EMULATED) $(NODE_MADE) ## Lint, types, imports and tests (COVERAGE=1: also how much of the core they reach, as CI does)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(STAMP) ## Rules, formatting, types and who may import whom, without the tests
@@ -58,7 +60,7 @@ schemas: $(STAMP) ## Write the JSON Schemas of every topic anew
 # Each file is held to the versions of those before it, so that all of them agree; bench.txt, which is for a venv of its
 # own, only to those of the core. Pins stay unless UPGRADE=1.
 lock: $(BIN)/uv ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1 takes newer versions)
-	$(LOCK) pyproject.toml -o requirements/dev.txt   --extra local --extra aws --extra dev
+	$(LOCK) pyproject.toml -o requirements/dev.txt   --extra local --extra aws --extra azure --extra dev
 	$(LOCK) pyproject.toml -o requirements/local.txt --extra local -c requirements/dev.txt
 	$(LOCK) pyproject.toml -o requirements/aws.txt   --extra aws   -c requirements/dev.txt
 	$(LOCK) pyproject.toml -o requirements/azure.txt --extra azure -c requirements/dev.txt -c requirements/aws.txt
@@ -67,13 +69,14 @@ lock: $(BIN)/uv ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1 
 	$(LOCK) pyproject.toml -o requirements/bench.txt --extra bench -c requirements/infra.txt
 	$(LOCK) pyproject.toml -o requirements/boards.txt --extra boards -c requirements/dev.txt -c requirements/infra.txt
 	$(LOCK) --group emulators -o requirements/emulators.txt
+	$(subst --python-version 3.11,--python-version 3.13,$(LOCK)) --no-deps --group worker -o requirements/worker.txt
 
-bundles: $(STAMP) ## Build what the functions on AWS carry, into build/bundles: the same bytes on every machine
-	$(BIN)/python -m watchkeeper_infra.build
+bundles: $(STAMP) ## Build what the functions carry (CLOUD=aws or azure; both), the same bytes on every machine
+	$(BIN)/python -m watchkeeper_infra.build $(CLOUD)
 
 infra: $(INFRA_STAMP) ## Make .venv-infra, in which Pulumi runs the program in infra/
 
-setup: $(STAMP) $(EMULATED) ## Make .venv and install everything into it; the others do it by themselves
+setup: $(STAMP) $(EMULATED) $(NODE_MADE) ## Make .venv and install everything into it; the others do it by themselves
 
 clean: ## Remove what was built, cached or measured; .venv and .venv-infra stay (rm -r is safe at any time)
 	rm -rf build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -81,10 +84,11 @@ clean: ## Remove what was built, cached or measured; .venv and .venv-infra stay 
 
 # --- set-up ---------------------------------------------------------------------------------------------------------
 
-$(STAMP): pyproject.toml requirements/dev.txt
+$(STAMP): pyproject.toml requirements/dev.txt requirements/worker.txt
 	@$(MAKE_VENV)
 	@echo "watchkeeper: installing the pinned packages into $(VENV); this takes about a minute, once"
 	@$(PIP) install --require-hashes --no-deps -r requirements/dev.txt  # a lock is whole: nothing is left to be resolved
+	@$(PIP) install --require-hashes --no-deps --ignore-requires-python -r requirements/worker.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -110,6 +114,13 @@ $(EMULATED): requirements/emulators.txt $(STAMP)
 	@if $(EMULATORS)/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes --no-deps \
 		-r requirements/emulators.txt; then touch $@; \
 	else echo "watchkeeper: the emulators cannot be installed; tests that need them will be skipped" >&2; fi
+
+# Those that are npm's. Nothing of it runs while it is installed, and nothing is asked of it that needs more than Node.
+$(NODE_MADE): $(NODE)/package.json $(NODE)/package-lock.json
+	@echo "watchkeeper: installing the servers of npm that tests talk to into $(NODE)/node_modules, once"
+	@if command -v npm >/dev/null 2>&1 && (cd $(NODE) && npm ci --ignore-scripts --no-audit --no-fund --silent); \
+	then touch $@; \
+	else echo "watchkeeper: they cannot be installed (no npm, or no network); tests that need them will be skipped" >&2; fi
 
 # The packages of other detectors, which agree with nobody else's.
 $(BOARDS_STAMP): requirements/boards.txt | $(STAMP)

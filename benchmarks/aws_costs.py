@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from watchkeeper.cost.aws_prices import AWS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -12,20 +14,7 @@ MEMORY_GB = 1769 / 1024
 CALL_MS = 12.0  # that a call of S3, DynamoDB or Kafka takes in a region, assumed; a batch waits for each in turn
 CONNECTED_MINUTES = 1 / 60  # of a device, for each reading
 
-# US dollars by unit: list prices of us-east-1, noted by hand in November 2026, without free or volume tiers.
-PRICES = {
-    "lambda_gb_second": 0.0000133334,
-    "lambda_request": 0.20e-6,
-    "iot_rule": 0.15e-6,
-    "iot_action": 0.15e-6,
-    "iot_connected_minute": 0.08e-6,
-    "dynamodb_write_unit": 0.625e-6,
-    "dynamodb_read_unit": 0.125e-6,
-    "s3_put": 0.005e-3,
-    "s3_get": 0.0004e-3,
-    "log_gb": 0.50,
-    "transfer_between_zones_gb": 0.02,
-}
+PRICES = AWS.per_unit
 
 
 class Counting:

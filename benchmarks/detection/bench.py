@@ -71,7 +71,7 @@ def on_boards(data: Path, tools: Path, folder: Path, peers: str) -> dict[str, An
     copies_said = {}
     for name, way in altered.WAYS.items():
         copies = {key: way(each) for key, each in series.items()}
-        said, _ = boards.own({key: copy.series for key, copy in copies.items()})
+        said = boards.together({key: copy.series for key, copy in copies.items()})
         copies_said[name] = figures(data, tools, altered.back(copies, said, series), folder / name, 0.0)
         print(name, json.dumps(copies_said[name]), flush=True)
     for name in PEERS if peers else ():

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from watchkeeper.detection.config import DEFAULT, DetectorConfig
+from watchkeeper.detection.scorer import score
+from watchkeeper.detection.state import DetectorState
 from watchkeeper_local.backtest import judge
 from watchkeeper_local.backtest_file import Series, read_series
 
@@ -47,6 +50,24 @@ def own(series: Mapping[str, Series]) -> tuple[dict[str, Verdict], float]:
         said = judge(each)
         found[name] = Verdict(said.score, said.anomalous.astype(float), said.alert.astype(float))
     return found, time.process_time() - started
+
+
+def together(series: Mapping[str, Series], config: DetectorConfig = DEFAULT) -> dict[str, Verdict]:
+    """What the detector says to all series given as devices of one batch: of each what it says to it alone."""
+    names = list(series)
+    metrics = sorted({metric for each in series.values() for metric in each.metrics})
+    starts = np.cumsum([0, *(len(each.ts) for each in series.values())])
+    device = np.repeat(np.arange(len(names)), np.diff(starts))
+    values = np.full((device.size, len(metrics)), np.nan)
+    for each, start in zip(series.values(), starts.tolist(), strict=False):
+        columns = [metrics.index(metric) for metric in each.metrics]
+        values[start : start + len(each.ts), columns] = each.values
+    ts = np.concatenate([each.ts for each in series.values()])
+    got = score(DetectorState.empty(), names, device, ts, metrics, values, config=config)
+    alert = np.zeros(device.size)
+    alert[[edge.row for edge in got.edges if edge.phase == "open"]] = 1.0
+    parts = (np.split(column, starts[1:-1]) for column in (got.score, got.anomalous.astype(float), alert))
+    return {name: Verdict(*columns) for name, *columns in zip(names, *parts, strict=True)}
 
 
 def scored(data: Path, tools: Path, verdicts: Mapping[str, Verdict], folder: Path) -> dict[str, dict[str, float]]:
@@ -105,16 +126,16 @@ def cross_validated(data: Path, tools: Path, verdicts: Mapping[str, Verdict]) ->
 def marked(scores: Mapping[str, F64], data: Path) -> dict[str, Verdict]:
     """A peer's scores as verdicts: no alerts, and anomalous above the threshold that SKAB's labels like best."""
     labels, found = [], []
-    for name, score in scores.items():
+    for name, found_score in scores.items():
         if name.startswith("skab/") and not name.startswith(FREE):
             with (data / name).open(newline="") as file:
                 labels.append(np.array([float(row["anomaly"]) for row in csv.DictReader(file, delimiter=";")])[400:])
-            found.append(score[400:])
-    label, score = np.concatenate(labels), np.concatenate(found)
-    order = np.argsort(-score, kind="stable")
+            found.append(found_score[400:])
+    label, every = np.concatenate(labels), np.concatenate(found)
+    order = np.argsort(-every, kind="stable")
     hits = np.cumsum(label[order])
     f1 = hits / ((np.arange(len(order)) + 1 + label.sum()) / 2)
-    bar = score[order[int(f1.argmax())]]
+    bar = every[order[int(f1.argmax())]]
     return {name: Verdict(of, (of >= bar).astype(float), np.zeros(len(of))) for name, of in scores.items()}
 
 

@@ -1,4 +1,4 @@
-"""Receivers from settings: `console`, `webhook=https://…`, `file=/path`."""
+"""Receivers from settings: `console`, `webhook=https://…`, `teams=https://…`, `file=/path`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from watchkeeper.knowledge.problems import did_you_mean, quote
 from watchkeeper.ports import Receiver
 from watchkeeper_adapters.address import address_of
 from watchkeeper_adapters.receivers import ConsoleReceiver, FileReceiver, WebhookReceiver
+from watchkeeper_adapters.teams import TeamsReceiver
 
-KINDS = ("console", "file", "webhook")
-USAGE = "write console, webhook=https://host/path or file=/path"
+KINDS = ("console", "file", "teams", "webhook")
+USAGE = "write console, webhook=https://host/path, teams=https://host/path or file=/path"
 
 
 def open_receivers(specs: Iterable[str], *, webhook_secret: str = "") -> dict[str, Receiver]:
@@ -37,10 +38,12 @@ def open_receiver(spec: str, *, webhook_secret: str = "") -> Receiver:
             raise ConfigError(f"receiver console takes no value; {USAGE}")
         return ConsoleReceiver()
     if not target:
-        raise ConfigError(f"receiver {kind} is given without {'a URL' if kind == 'webhook' else 'a path'}; {USAGE}")
-    if kind == "webhook":
-        host = address_of(target, "receiver webhook").host
-        return WebhookReceiver(_name(kind, host, target), target, secret=webhook_secret)
+        raise ConfigError(f"receiver {kind} is given without {'a path' if kind == 'file' else 'a URL'}; {USAGE}")
+    if kind != "file":
+        name = _name(kind, address_of(target, f"receiver {kind}").host, target)
+        if kind == "teams":
+            return TeamsReceiver(name, target)
+        return WebhookReceiver(name, target, secret=webhook_secret)
     path = Path(target).absolute()
     if path.is_dir() or not path.parent.is_dir():
         raise ConfigError(f"receiver file: {str(path)!r} is not a file in a directory that is there")

@@ -105,7 +105,7 @@ class WebhookReceiver:
         """See `ports.Receiver`."""
         import httpx
 
-        body = msgspec.json.encode(alert)
+        body = self.body(alert)
         try:
             # A connection for each alert: they are rare, and workers fork.
             with httpx.stream(
@@ -124,6 +124,10 @@ class WebhookReceiver:
             raise Unavailable(f"{self._address.shown} does not answer in time ({type(error).__name__})") from error
         except httpx.HTTPError as error:
             raise Unavailable(f"{self._address.shown} cannot be reached: {self._safe(str(error))}") from error
+
+    def body(self, alert: Alert) -> bytes:
+        """What is posted."""
+        return msgspec.json.encode(alert)
 
     def _headers(self, alert: Alert, body: bytes) -> dict[str, str]:
         headers = {

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from watchkeeper.records import DEFAULT_TENANT
+from watchkeeper_adapters.cloud.tokens import Verifier, client_of
 from watchkeeper_aws.names import API_KEYS
 from watchkeeper_aws.observing import Observer
 from watchkeeper_aws.services import client, waiting_for
 from watchkeeper_aws.settings import Settings, read_settings
 from watchkeeper_aws.tables import PARTITION, SORT
-from watchkeeper_aws.tokens import Verifier, client_of
 
 HEADER, QUERY = "x-api-key", "token"
 

@@ -49,7 +49,7 @@ class StageFunction:
         if "records" in event and self.stage.topics:
             from watchkeeper_aws.stream_trigger import take_event
 
-            return take_event(name, event, context, held, self._observer)
+            return take_event(name, event, context.get_remaining_time_in_millis, held, self._observer)
         if "requestContext" in event and name == "api":
             return self._request(event)
         if event.get("timer") == name and self.stage.timer:
@@ -83,13 +83,9 @@ class StageFunction:
         return self._gateway.serve(event)
 
     def _tick(self, context: Any) -> object:  # noqa: ANN401 - Lambda's context
-        if self.stage.name == "retrain":
-            from watchkeeper_aws.training import retrain_now
+        from watchkeeper_adapters.cloud.timer_trigger import tick
 
-            return retrain_now(self._container())
-        from watchkeeper_aws.timer_trigger import tick
-
-        return tick(self.stage.name, context, self._container(), self._observer)
+        return tick(self.stage.name, context.get_remaining_time_in_millis, self._container(), self._observer)
 
     def _command(self, command: str) -> dict[str, str]:
         if command == "ping":

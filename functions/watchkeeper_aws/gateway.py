@@ -9,36 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import secrets
-from collections.abc import Mapping, MutableMapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from watchkeeper.records import DEFAULT_TENANT
-from watchkeeper_api.backend import Client, key_digest
-from watchkeeper_aws.tokens import client_of
+from watchkeeper_adapters.cloud.tokens import client_of
+from watchkeeper_api.backend import Client
+
+if TYPE_CHECKING:
+    from watchkeeper_api.doorman import Doorman
 
 DROPPED = frozenset({"x-api-key", "authorization", "cookie"})
 TEXTS = ("text/", "application/json", "application/problem+json", "application/x-ndjson")
 LARGEST_ANSWER = 5_500_000  # bytes; Lambda hands 6 MB on
 
 
-class Doorman:
-    """Keys of this process, one for each client that the gateway has let in; `keys` is what the application knows."""
-
-    def __init__(self) -> None:
-        self.keys: MutableMapping[str, Client] = {key_digest(secrets.token_urlsafe()): Client("nobody")}
-        self._given: dict[Client, str] = {}
-
-    def key_for(self, request: Mapping[str, Any]) -> str:
-        """The key for who the gateway says has come; empty: it has asked nobody."""
-        said = request.get("authorizer") or {}
-        client = _machine(said.get("lambda") or {}) or _person((said.get("jwt") or {}).get("claims") or {})
-        if client is None:
-            return ""
-        if client not in self._given:
-            self._given[client] = secrets.token_urlsafe()
-            self.keys[key_digest(self._given[client])] = client
-        return self._given[client]
+def _client(request: Mapping[str, Any]) -> Client | None:
+    """Who the gateway says has come; None: it has asked nobody."""
+    said = request.get("authorizer") or {}
+    return _machine(said.get("lambda") or {}) or _person((said.get("jwt") or {}).get("claims") or {})
 
 
 def _machine(said: Mapping[str, Any]) -> Client | None:
@@ -85,7 +74,7 @@ class Gateway:
             for name, value in (event.get("headers") or {}).items()
             if name.lower() not in DROPPED
         ]
-        if key := self._doorman.key_for(request):
+        if key := self._doorman.key_for(_client(request)):
             headers.append((b"x-api-key", key.encode()))
         path = str(event.get("rawPath") or http["path"])
         scope = {

@@ -8,24 +8,12 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from watchkeeper.errors import Undeclared
 from watchkeeper.ports import Stored
-from watchkeeper.topology import TOPICS, Topic
-
-
-class Delivery(NamedTuple):
-    """What an event holds of one partition. `newest` is the time of its last record, epoch ms."""
-
-    topic: Topic
-    partition: int
-    messages: list[Stored]
-    newest: int
-
-    def failure(self, offset: int, prefix: str) -> dict[str, dict[str, object]]:
-        """How Lambda is told that everything from this offset on has to come again."""
-        return {"itemIdentifier": {"partition": f"{prefix}{self.topic.name}-{self.partition}", "offset": offset}}
+from watchkeeper.topology import TOPICS
+from watchkeeper_adapters.cloud.stream_trigger import Delivery
 
 
 def deliveries(event: Mapping[str, Any], prefix: str = "") -> Iterator[Delivery]:

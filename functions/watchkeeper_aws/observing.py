@@ -11,16 +11,11 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
+from watchkeeper_adapters.cloud.observing import is_metric
 from watchkeeper_aws.names import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-COUNTED = (
-    "messages", "bytes_in", "bytes_out", "accepted", "stored", "dead", "deduplicated", "shed", "anomalies", "alerts",
-    "busy_us",
-)  # fmt: skip
-"""What of a stage's counts becomes a metric; CloudWatch charges for each."""
 
 CHATTY = ("boto3", "botocore", "httpx", "urllib3")
 
@@ -52,7 +47,7 @@ class Observer:
             yield
         finally:
             for name, amount in self.counts.items():
-                if amount and (name in COUNTED or name.startswith("batch_")):
+                if amount and is_metric(name):
                     self._metrics.add_metric(name, MetricUnit.Count, amount)
             if self._metrics.metric_set:
                 self._metrics.flush_metrics()

@@ -1,24 +1,17 @@
-"""Secrets of AWS Secrets Manager, kept for some minutes, so that a changed one is used without a new deployment."""
+"""Secrets of AWS Secrets Manager."""
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
-from watchkeeper.errors import ConfigError, Unavailable
+from watchkeeper_adapters.kept_secrets import KEPT_S, KeptSecrets
 from watchkeeper_aws.services import waiting_for
 
-log = logging.getLogger(__name__)
-KEPT_S = 300.0
 
-
-class SecretStore:
-    """Reads secrets by name or ARN. While Secrets Manager is away, what was read before stays in use."""
+class SecretStore(KeptSecrets):
+    """Reads secrets by name or ARN."""
 
     def __init__(
         self,
@@ -27,31 +20,8 @@ class SecretStore:
         kept_s: float = KEPT_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._secretsmanager, self._kept_s, self._clock = secretsmanager, kept_s, clock
-        self._held: dict[str, tuple[str, float]] = {}
-        self._lock = threading.Lock()
+        def read(name: str) -> str:
+            with waiting_for(f"secret {name}"):
+                return str(secretsmanager.get_secret_value(SecretId=name).get("SecretString", ""))
 
-    def text(self, name: str) -> str:
-        """What the secret says. Unavailable: it cannot be read, and never was."""
-        with self._lock:
-            held = self._held.get(name)
-            if held and self._clock() < held[1]:
-                return held[0]
-            try:
-                with waiting_for(f"secret {name}"):
-                    answer = self._secretsmanager.get_secret_value(SecretId=name)
-            except Unavailable as error:
-                if held is None:
-                    raise
-                log.error("a secret is used as it was read before: %s", error)
-                return held[0]
-            text = str(answer.get("SecretString", ""))
-            self._held[name] = (text, self._clock() + self._kept_s)
-            return text
-
-    def fields(self, name: str) -> dict[str, str]:
-        """The parts of a secret that is a JSON object of texts. ConfigError: it is none; nothing of it is shown."""
-        try:
-            return msgspec.json.decode(self.text(name), type=dict[str, str])
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise ConfigError(f"secret {name}: a JSON object of texts is expected") from error
+        super().__init__(read, kept_s=kept_s, clock=clock)

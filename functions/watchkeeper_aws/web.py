@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from watchkeeper_api.app import create_app
 from watchkeeper_api.backend import Backend
-from watchkeeper_aws.gateway import Doorman, Gateway
+from watchkeeper_api.doorman import Doorman
+from watchkeeper_aws.gateway import Gateway
 
 if TYPE_CHECKING:
     from watchkeeper_aws.container import Container
@@ -18,7 +19,7 @@ def open_gateway(container: Container) -> Gateway:
     backend = Backend(
         container.ports,
         container.published,
-        container.settings.shards,
+        container.shards,
         container.clock,
         doorman.keys,
         group_commit=False,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from watchkeeper.detection.config import DEFAULT
 from watchkeeper.detection.scorer import Views, score
 from watchkeeper.detection.state import DetectorState
 from watchkeeper.errors import ConfigError
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 BATCH = 512  # readings that are given to the detector together; the result does not depend on it
 SHOWN = 5  # bad rows of a file printed in full
-TARGET_A_WEEK = 1.0
-"""False alarms of one device in a week that are still bearable: more than this is said."""
 WEEK_MS = 7 * 86_400_000
 
 
@@ -73,10 +72,11 @@ def backtest(paths: Sequence[str], out: str, *, plots: bool) -> int:
         took, weeks = took + verdicts.took, weeks + span
     print(f"{rows} rows of {len(found)} files, {bad} of them bad; {took * 1e6 / max(rows, 1):.1f} µs a row")
     if weeks:
-        said = "within" if alerts / weeks <= TARGET_A_WEEK else "above"
+        wanted = DEFAULT.target_a_week
+        said = "within" if alerts / weeks <= wanted else "above"
         print(
             f"{alerts} alerts in {weeks:.2f} device weeks, {alerts / weeks:.2f} a week, if all of them were false: "
-            f"{said} the target of {TARGET_A_WEEK:g}"
+            f"{said} the target of {wanted:g}"
         )
     return 1 if bad else 0
 

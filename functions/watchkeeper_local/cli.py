@@ -165,11 +165,11 @@ def _reprocess(parsed: argparse.Namespace) -> int:
 
 
 def _cost(parsed: argparse.Namespace) -> int:
-    from watchkeeper.cost.aws_flows import Load
+    from watchkeeper.cost.flows import Load
     from watchkeeper_local.cost_command import show_cost
 
     load = Load(parsed.readings_per_second, parsed.devices)
-    return show_cost(load, parsed.readings_per_message, as_json=parsed.json)
+    return show_cost(parsed.cloud, load, parsed.readings_per_message, as_json=parsed.json)
 
 
 def _doctor(parsed: argparse.Namespace) -> int:

@@ -6,36 +6,50 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from watchkeeper.cost.aws_estimate import estimate
-from watchkeeper.cost.aws_flows import Assumptions
+from watchkeeper.cost import aws_estimate, aws_stack, azure_estimate, azure_stack
 from watchkeeper.cost.aws_prices import AWS
-from watchkeeper.cost.aws_stack import stack_for
+from watchkeeper.cost.azure_prices import AZURE
+from watchkeeper.cost.flows import Assumptions
 from watchkeeper.pipeline import PIPELINE
 
 if TYPE_CHECKING:
-    from watchkeeper.cost.aws_estimate import Estimate
-    from watchkeeper.cost.aws_flows import Load
+    from watchkeeper.cost.estimate import Estimate
+    from watchkeeper.cost.flows import Load
+    from watchkeeper.cost.prices import PriceBook
+
+PRICES = {"aws": AWS, "azure": AZURE}
+"""The clouds that there is an estimate for, with their price books."""
 
 
-def show_cost(load: Load, readings_per_message: float, *, as_json: bool) -> int:
+def estimate_for(cloud: str, load: Load, assumed: Assumptions | None = None) -> Estimate:
+    """A month's cost in a cloud, on the stack that is taken there for such a load."""
+    assumed = assumed or Assumptions()
+    if cloud == "aws":
+        return aws_estimate.estimate(PIPELINE, load, aws_stack.stack_for(load.readings_per_second), AWS, assumed)
+    stack = azure_stack.stack_for(load.readings_per_second, assumed.readings_per_message)
+    return azure_estimate.estimate(PIPELINE, load, stack, AZURE, assumed)
+
+
+def show_cost(cloud: str, load: Load, readings_per_message: float, *, as_json: bool) -> int:
     """Print the estimate; answers 0."""
     assumed = Assumptions(readings_per_message=readings_per_message)
-    found = estimate(PIPELINE, load, stack_for(load.readings_per_second), AWS, assumed)
-    print(msgspec.json.format(msgspec.json.encode(_as_data(found))).decode() if as_json else _as_text(found, assumed))
+    found, prices = estimate_for(cloud, load, assumed), PRICES[cloud]
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(_as_data(found, prices))).decode())
+    else:
+        print(_as_text(found, assumed, prices))
     return 0
 
 
-def _as_text(found: Estimate, assumed: Assumptions) -> str:
-    stack, load = found.stack, found.load
+def _as_text(found: Estimate, assumed: Assumptions, prices: PriceBook) -> str:
+    load = found.load
     rows = [f"  {line.service:<18}{line.standing:>12,.2f}{line.per_use:>12,.2f}" for line in found.lines]
     total = found.standing + found.per_use
     at_once = f"{assumed.readings_per_message:g} readings a message, {assumed.reading_bytes:g} bytes each"
-    brokers = f"{stack.kafka_brokers} brokers {stack.kafka_instance} with {found.volume_gb} GB"
-    waits = f"batches wait {stack.batch_window_seconds} s"
     return "\n".join(
         [
             f"A month of {load.readings_per_second:,g} readings/s of {load.devices:,} devices, US dollars",
-            f"({brokers}, {stack.zones} zones, {stack.shards} shards)",
+            f"({found.size})",
             "",
             f"  {'':<18}{'standing':>12}{'per use':>12}",
             *rows,
@@ -43,18 +57,17 @@ def _as_text(found: Estimate, assumed: Assumptions) -> str:
             "",
             f"  {total:,.2f} a month; per use {found.per_million:.3f} for a million readings",
             "",
-            f"Prices: {AWS.name}, {AWS.dated}: {AWS.source}.",
-            f"Assumed: {at_once}; {waits}; what was stored this month, not before; no language model.",
+            f"Prices: {prices.name}, {prices.dated}: {prices.source}.",
+            f"Assumed: {at_once}; what was stored this month, not before; no language model.",
         ]
     )
 
 
-def _as_data(found: Estimate) -> dict[str, object]:
+def _as_data(found: Estimate, prices: PriceBook) -> dict[str, object]:
     return {
-        "prices": {"name": AWS.name, "dated": AWS.dated, "source": AWS.source},
+        "prices": {"name": prices.name, "dated": prices.dated, "source": prices.source},
         "load": found.load._asdict(),
-        "stack": found.stack,
-        "volume_gb": found.volume_gb,
+        "stack": found.size,
         "services": [line._asdict() for line in found.lines],
         "standing": found.standing,
         "per_use": found.per_use,

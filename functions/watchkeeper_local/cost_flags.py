@@ -9,7 +9,7 @@ from typing import Any
 def add_cost(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
     """The command and its flags."""
     cost: argparse.ArgumentParser = commands.add_parser("cost", help="what a month in a cloud would cost")
-    cost.add_argument("cloud", choices=("aws",))
+    cost.add_argument("cloud", choices=("aws", "azure"))
     cost.add_argument(
         "--readings-per-second", type=_amount, default=0.0, metavar="N", help="of all devices (default: 0)"
     )

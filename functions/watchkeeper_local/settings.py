@@ -91,7 +91,7 @@ HELP: Mapping[str, str] = {
     "workers": "processes that run the pipeline; at most the number of partitions are of use",
     "shards": "what devices are divided into; stored in the data folder, and never changed",
     "partitions": "what a stream is divided into; stored in the data folder, and never changed",
-    "receivers": "where alerts go: console, webhook=URL, file=PATH; in the environment separated by commas",
+    "receivers": "where alerts go: console, webhook=URL, teams=URL, file=PATH; in the environment separated by commas",
     "webhook_secret": "what webhooks are signed with (HMAC-SHA256); empty: they are not signed",
     "budget": "US dollars a month; 0: no budget",
     "model_url": "base URL of an OpenAI-compatible endpoint for explanations; empty: none",

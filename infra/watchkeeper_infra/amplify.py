@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from watchkeeper_infra.archive import is_no_cache, write_archive
+from watchkeeper_infra.archive import Part, write_archive
 
 PATIENCE_S, LOOK_S = 300.0, 2.0
 ENDED = ("SUCCEED", "FAILED", "CANCELLED")
@@ -22,7 +22,7 @@ def deploy(client: Any, app: str, branch: str, folder: Path) -> str:  # noqa: AN
     """Put a folder's files onto a branch; answers the job's number. RuntimeError: Amplify says that it failed."""
     with tempfile.TemporaryDirectory() as place:
         archive = Path(place) / "content.zip"
-        write_archive(archive, [(folder, "")], is_no_cache)
+        write_archive(archive, [Part(folder)])
         content = archive.read_bytes()
     begun = client.create_deployment(appId=app, branchName=branch)
     request = urllib.request.Request(begun["zipUploadUrl"], content, method="PUT")  # noqa: S310 - Amplify's own

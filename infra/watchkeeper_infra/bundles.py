@@ -10,7 +10,7 @@ from watchkeeper_infra.errors import StackConfigError
 from watchkeeper_infra.functions import SIZES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 CODE = "code"
@@ -25,9 +25,8 @@ class BuiltBundle(NamedTuple):
     digest: str
 
 
-def built_bundles(folder: Path) -> Mapping[str, BuiltBundle]:
-    """The code and the layers, by name. StackConfigError: some are not there."""
-    names = (CODE, *LAYERS)
+def built_bundles(folder: Path, names: Sequence[str]) -> Mapping[str, BuiltBundle]:
+    """The bundles with these names. StackConfigError: some are not there."""
     missing = [name for name in names if not (folder / f"{name}.zip").is_file()]
     if missing:
         message = f"watchkeeper:bundles: {str(folder)!r} has no {'.zip, '.join(missing)}.zip; run `make bundles`"

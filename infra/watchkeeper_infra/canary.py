@@ -1,6 +1,6 @@
-"""The canary of a stack: a reading a minute by the API's front door, asked for by the scheduler.
+"""The canary of a stack: a reading by the API's front door every few minutes, asked for by the cloud's own scheduler.
 
-The watch over the pipeline must not depend on it, so it is CloudWatch's: an alarm when nothing is stored any more. With
+The watch over the pipeline must not depend on it, so it is the cloud's: an alarm when nothing is stored any more. With
 the canary, silence is never just that no device sends.
 """
 
@@ -12,12 +12,16 @@ DEVICE = "watchkeeper-cloud-canary"
 PATH = "/ingest/realtime"
 
 
+def canary_reading() -> str:
+    """The reading, which has no time: it is of when it comes."""
+    return json.dumps({"device": DEVICE, "values": {"sent": 1}})
+
+
 def canary_event() -> str:
     """What the scheduler hands to the function of the API: a request as the gateway would hand it on, from ourselves.
 
-    Format: payload 2.0 of API Gateway's integrations with Lambda. The reading has no time: it is of when it comes.
+    Format: payload 2.0 of API Gateway's integrations with Lambda.
     """
-    reading = {"device": DEVICE, "values": {"sent": 1}}
     event = {
         "version": "2.0",
         "routeKey": "ANY /ingest/{proxy+}",
@@ -29,7 +33,7 @@ def canary_event() -> str:
             "authorizer": {"lambda": {"name": "canary", "tenant": "default"}},
             "requestId": "canary",
         },
-        "body": json.dumps(reading),
+        "body": canary_reading(),
         "isBase64Encoded": False,
     }
     return json.dumps(event)

@@ -14,7 +14,13 @@ RUNTIME_TABLES = {
 }
 """Tables of the runtime, beside those that the pipeline's table names."""
 
+BILL_FUNCTION, BILL_ROUTE = "bill", "bill"  # what the budget's action group calls on Azure, in the app budget_cutoff
+FILES_FUNCTION = "files"  # what Event Grid tells of new files on Azure, in the app ingest
+
+RECEIVERS, MODEL = "receivers", "model"  # secrets
+
 LAYOUT = "stack/layout.json"  # how devices are divided, for ever
+LAYOUT_IN_VAULT = "layout"  # the same on Azure
 INBOX, RULE_ERRORS, OVERSIZED, GIVEN_UP = "inbox/", "rule-errors/", "dead-letters/", "aws/lambda/"
 """Beginnings of keys in the bucket: files for ingest, what the IoT rule could not hand on, dead letters too large for a
 message, and batches that were given up (Lambda chooses that name)."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks import tables
-from tests.docs import aws_parts
+from tests.docs import cloud_parts
 from watchkeeper.describe import as_mermaid
 from watchkeeper.memory import memory_ports
 from watchkeeper.pipeline import PIPELINE
@@ -86,10 +86,14 @@ MADE: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/configuration.md", "the settings"): settings_table,
     ("docs/api.md", "the endpoints"): endpoint_table,
     **{("docs/performance.md", part): make for part, make in tables.PARTS.items()},
-    ("docs/aws-infrastructure.md", "the keys"): aws_parts.stack_keys,
-    ("docs/aws-infrastructure.md", "the functions"): aws_parts.function_table,
-    ("docs/aws-infrastructure.md", "the wildcards"): aws_parts.wildcards,
-    ("docs/aws-infrastructure.md", "the costs"): aws_parts.cost_table,
+    ("docs/aws-infrastructure.md", "the keys"): cloud_parts.aws_keys,
+    ("docs/aws-infrastructure.md", "the functions"): cloud_parts.aws_functions,
+    ("docs/aws-infrastructure.md", "the wildcards"): cloud_parts.wildcards,
+    ("docs/aws-infrastructure.md", "the costs"): cloud_parts.aws_costs,
+    ("docs/azure-infrastructure.md", "the keys"): cloud_parts.azure_keys,
+    ("docs/azure-infrastructure.md", "the apps"): cloud_parts.azure_functions,
+    ("docs/azure-infrastructure.md", "the roles"): cloud_parts.azure_roles,
+    ("docs/azure-infrastructure.md", "the costs"): cloud_parts.azure_costs,
 }
 """By page and name: what is made from the code. On the page it stands between two comments with that name."""
 

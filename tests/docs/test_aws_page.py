@@ -8,9 +8,10 @@ import pytest
 from tests.docs.pages import page
 from watchkeeper.pipeline import PIPELINE
 from watchkeeper_adapters.claim_check import LARGEST
+from watchkeeper_adapters.cloud import file_trigger, observing
 from watchkeeper_adapters.kafka.membership import SESSION_MS
 from watchkeeper_adapters.kafka.topics import RETENTION_MS
-from watchkeeper_aws import file_trigger, function, observing, services, settings
+from watchkeeper_aws import function, services, settings
 from watchkeeper_local.kafka_work import GROUP
 
 TEXT, KAFKA = page("docs/aws.md"), page("docs/kafka.md")

@@ -2,11 +2,16 @@
 
 import contextlib
 import itertools
+import time
+import types
 
 import pytest
 
 from tests.emulators.aws import CREDENTIALS, emulated, new_bucket, new_tables
-from tests.emulators.servers import NotToBeHadError, ministack, noida, tansu
+from tests.emulators.azure import ReadBack, container_of, database_of, new_container, new_hubs
+from tests.emulators.azure import new_tables as new_cosmos_tables
+from tests.emulators.cosmos.server import cosmos_stand_in
+from tests.emulators.servers import NotToBeHadError, azurite, event_hubs, ministack, noida, npm_cosmos, tansu
 from tests.simulator.scenario import PARTITIONS
 from watchkeeper.ports import Ports
 from watchkeeper_adapters.claim_check import ClaimChecked
@@ -16,10 +21,23 @@ from watchkeeper_adapters.kafka.topics import make_topics
 from watchkeeper_aws.blobs import S3Blobs
 from watchkeeper_aws.meter import DynamoMeter
 from watchkeeper_aws.tables import DynamoTables
+from watchkeeper_azure.blobs import AzureBlobs
+from watchkeeper_azure.meter import CosmosMeter
+from watchkeeper_azure.tables import CosmosTables
 
 _numbers = itertools.count()
 
-SERVERS = {"aws_server", "kafka_server", "group_server", "broker"}
+SERVERS = {
+    "aws_server",
+    "kafka_server",
+    "group_server",
+    "broker",
+    "blob_server",
+    "cosmos_server",
+    "hubs_server",
+    "make_stack_ports",
+    "npm_cosmos_server",
+}
 
 
 def pytest_collection_modifyitems(items):
@@ -56,6 +74,14 @@ def no_pauses(monkeypatch):
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01)
 
 
+@pytest.fixture
+def no_azure_pauses(monkeypatch):
+    """Azure's libraries and our own loop try again at once."""
+    monkeypatch.setattr("azure.storage.blob._shared.policies.ExponentialRetry.get_backoff_time", lambda *_: 0.01)
+    monkeypatch.setattr("watchkeeper_azure.cosmos.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("azure.cosmos._retry_utility.time", _quick())
+
+
 @pytest.fixture(scope="session")
 def kafka_server(tmp_path_factory):
     yield from _served(noida, tmp_path_factory.mktemp("kafka"))
@@ -66,8 +92,36 @@ def group_server(tmp_path_factory):
     yield from _served(tansu, tmp_path_factory.mktemp("tansu"))
 
 
+@pytest.fixture(scope="session")
+def blob_server(tmp_path_factory):
+    yield from _served(azurite, tmp_path_factory.mktemp("azurite"))
+
+
+@pytest.fixture(scope="session")
+def hubs_server(tmp_path_factory):
+    yield from _served(event_hubs, tmp_path_factory.mktemp("event-hubs"))
+
+
+@pytest.fixture(scope="session")
+def npm_cosmos_server(tmp_path_factory):
+    yield from _served(npm_cosmos, tmp_path_factory.mktemp("npm-cosmos"))
+
+
 @pytest.fixture
-def make_stack_ports(aws, kafka_server):
+def hubs(hubs_server, monkeypatch):
+    """Event Hubs, whose library looks every 2 ms whether a link is open, not every 50."""
+    monkeypatch.setattr("azure.eventhub._client_base.time", _quick())
+    return hubs_server
+
+
+@pytest.fixture(scope="session")
+def cosmos_server():
+    with cosmos_stand_in() as server:
+        yield server
+
+
+@pytest.fixture
+def make_aws_ports(aws, kafka_server):
     """A factory of ports over Kafka and AWS for the simulator, each on a stack that is empty."""
     streams = []
 
@@ -77,16 +131,42 @@ def make_stack_ports(aws, kafka_server):
         dynamodb, tables = emulated(aws, "dynamodb"), new_tables(aws)
         blobs = S3Blobs(emulated(aws, "s3"), new_bucket(aws))
         streams.append(KafkaStream(connection, prefix=prefix, partitions=PARTITIONS))
-        return Ports(
-            ClaimChecked(streams[-1], blobs),
-            DynamoTables(dynamodb, tables),
-            blobs,
-            DynamoMeter(dynamodb, tables),
-            contextlib.nullcontext,
-            writer,
-            receivers,
+        return _ports(
+            streams[-1], DynamoTables(dynamodb, tables), blobs, DynamoMeter(dynamodb, tables), receivers, writer
         )
 
     yield make
     for stream in streams:
         stream.close()
+
+
+@pytest.fixture
+def make_azure_ports(hubs, cosmos_server, blob_server):
+    """The same over Event Hubs, Cosmos DB and Blob Storage."""
+    with contextlib.ExitStack() as open_ones:
+
+        def make(receivers, writer):
+            stream = ReadBack(hubs, new_hubs(hubs, PARTITIONS), PARTITIONS)
+            database, tables = database_of(cosmos_server), new_cosmos_tables(cosmos_server)
+            container = open_ones.enter_context(container_of(blob_server, new_container(blob_server)))
+            open_ones.callback(stream.close)
+            open_ones.callback(database.close)
+            meter = CosmosMeter(database, tables)
+            return _ports(stream, CosmosTables(database, tables), AzureBlobs(container), meter, receivers, writer)
+
+        yield make
+
+
+@pytest.fixture(params=["aws", "azure"])
+def make_stack_ports(request):
+    """A factory of ports over the services of each cloud."""
+    return request.getfixturevalue(f"make_{request.param}_ports")
+
+
+def _quick():
+    """The clock of a module that need not sleep long."""
+    return types.SimpleNamespace(time=time.time, sleep=lambda seconds: time.sleep(min(seconds, 0.002)))
+
+
+def _ports(stream, tables, blobs, meter, receivers, writer):
+    return Ports(ClaimChecked(stream, blobs), tables, blobs, meter, contextlib.nullcontext, writer, receivers)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Asked(NamedTuple):
     """A request that came by."""
 
-    operation: str  # of DynamoDB, Secrets Manager, …; empty for S3
+    operation: str  # of DynamoDB, Secrets Manager, …; empty for S3 and Azure
     method: str
     path: str
     body: bytes
@@ -27,12 +27,16 @@ class Refuse(NamedTuple):
     status: int
     body: bytes = b""
     kind: str = "application/x-amz-json-1.0"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 THROTTLED = Refuse(400, b'{"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "Slow down"}')
 AWAY = Refuse(503, b"<Error><Code>ServiceUnavailable</Code><Message>Away</Message></Error>", "application/xml")
 SLOW_DOWN = Refuse(503, b"<Error><Code>SlowDown</Code><Message>Slow down</Message></Error>", "application/xml")
 FORBIDDEN = Refuse(403, b"<Error><Code>AccessDenied</Code><Message>No</Message></Error>", "application/xml")
+TOO_MANY = Refuse(429, b'{"code": "429"}', "application/json", (("x-ms-retry-after-ms", "5"),))
+GONE = Refuse(503, b'{"code": "ServiceUnavailable"}', "application/json")
+FORBIDDEN_BY_ROLE = Refuse(403, b'{"code": "Forbidden"}', "application/json")
 LOSE = "lose"  # the server does it, and nobody hears of it
 
 Plan = "Callable[[Asked], Refuse | str | None]"
@@ -61,7 +65,7 @@ class Interference:
             def do_GET(self) -> None:
                 outer.pass_on(self)
 
-            do_PUT = do_POST = do_DELETE = do_HEAD = do_GET  # noqa: N815 - names of http.server
+            do_PUT = do_POST = do_PATCH = do_DELETE = do_HEAD = do_GET  # noqa: N815 - names of http.server
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -80,7 +84,7 @@ class Interference:
         self.asked.append(asked)
         wrong = self.plan(asked)
         if isinstance(wrong, Refuse):
-            return self._answer(handler, wrong.status, [("Content-Type", wrong.kind)], wrong.body)
+            return self._answer(handler, wrong.status, [("Content-Type", wrong.kind), *wrong.headers], wrong.body)
         there = http.client.HTTPConnection(self.target, timeout=20)
         there.request(handler.command, handler.path, body, dict(handler.headers.items()))
         answer = there.getresponse()

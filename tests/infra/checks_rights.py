@@ -89,7 +89,7 @@ def a_function_may_do_what_its_row_says_and_no_more(graph):
 
 
 def only_who_publishes_may_replace_what_is_published(graph):
-    publishers = {"bundles": {"api", "budget_cutoff"}, "models": {"retrain"}, "segments": {"store", "api"}}
+    publishers = {"bundles": {"api"}, "models": {"retrain"}, "segments": {"store", "api"}}
     found = {folder: set() for folder in publishers}
     for name in FUNCTIONS:
         for arn in graph.may(f"{graph.prefix}{name}").get("s3:PutObject", ()):
@@ -97,6 +97,43 @@ def only_who_publishes_may_replace_what_is_published(graph):
             if folder in found:
                 found[folder].add(name)
     return [f"{folder}: {names}" for folder, names in found.items() if names != publishers[folder]]
+
+
+def everybody_may_do_what_the_runtime_does_for_every_stage(graph):
+    """See "Rights that do not follow from a stage's row" in docs/aws.md."""
+    faults = []
+    for name in FUNCTIONS:
+        may = graph.may(f"{graph.prefix}{name}")
+        read = {arn.partition("/")[2] for arn in may["s3:GetObject"]}
+        wanted = {"bundles/*", "models/*"} | ({"inbox/*", "aws/lambda/*"} if name == "ingest" else set())
+        faults += [f"{name} does not read {folder}" for folder in sorted(wanted - read)]
+        if not any(arn.endswith("/dead-letters/*") for arn in may["s3:PutObject"]):
+            faults.append(f"{name} cannot keep large dead letters")
+        lists = [s for s in graph.statements(f"{graph.prefix}{name}") if "s3:ListBucket" in listed(s["Action"])]
+        if not any(s["Effect"] == "Allow" and "Condition" not in s for s in lists):
+            faults.append(f"{name} is told 403 of a state that is not there yet")
+        for action, table in (("dynamodb:GetItem", CUTOFFS.name), ("dynamodb:UpdateItem", "meter")):
+            if table not in {last(arn).removeprefix(graph.prefix) for arn in may[action]}:
+                faults.append(f"{name}: no {action} on {table}")
+    return faults
+
+
+def what_is_deployed_is_put_in_force(graph):
+    called = [(r["functionName"], r.json("input"), r.get("triggers")) for r in graph.of("lambda:Invocation")]
+    code = graph.one("lambda:Function", f"{graph.prefix}clean")["sourceCodeHash"]
+    wanted = (f"{graph.prefix}api", {"command": "publish-knowledge"}, {"code": code})
+    return [] if called == [wanted] else [f"what is called after a deployment: {called}"]
+
+
+def files_reach_ingest(graph):
+    """Those of people, and the batches that Lambda has given up."""
+    (notification,) = graph.of("BucketNotification")
+    found = {
+        call["filterPrefix"]: last(call["lambdaFunctionArn"].rpartition(":")[0])
+        for call in notification["lambdaFunctions"]
+    }
+    wanted = dict.fromkeys(("inbox/", "aws/lambda/"), f"{graph.prefix}ingest")
+    return [] if found == wanted else [f"{notification}: {found}"]
 
 
 def a_device_speaks_for_itself_only(graph):

@@ -51,7 +51,7 @@ class Graph:
             for r in self.resources
             if r.made.get("custom")
             and r.kind == name
-            and (not service or r.type.split(":")[1].startswith(f"{service}/"))
+            and (not service or r.type.split(":")[1].partition("/")[0] == service)
         ]
 
     def one(self, kind, name=""):
@@ -88,10 +88,56 @@ class Graph:
         return [statement for policy in policies for statement in policy.json("policy")["Statement"]]
 
 
+class AzureGraph(Graph):
+    """A graph on Azure, with what its apps are told and may do, by stage."""
+
+    @property
+    def releases(self):
+        """What makes an app run its package."""
+        return [r for r in self.resources if r.kind == "Resource" and "newest" in r.inputs]
+
+    @property
+    def digest(self):
+        """What the stack's names in the world end with."""
+        return self.one("eventhub:Namespace")["namespaceName"].rpartition("-")[2]
+
+    @cached_property
+    def settings(self):
+        """What each app is told."""
+        told = [{s["name"]: s["value"] for s in app["siteConfig"]["appSettings"]} for app in self.of("WebApp")]
+        return {each["WATCHKEEPER_STAGE"]: each for each in told}
+
+    @cached_property
+    def rights(self):
+        """The assignments of each app, but those to rows."""
+        return self._rights("authorization:RoleAssignment")
+
+    @cached_property
+    def row_rights(self):
+        """The assignments of each app to rows."""
+        return self._rights("cosmosdb:SqlResourceSqlRoleAssignment")
+
+    def written_below(self, stage):
+        """The beginnings of the paths of blobs that an app may write."""
+        found = [r for r in self.rights[stage] if r.get("condition") and r.name.endswith("-write-blobs")]
+        return {prefix for r in found for prefix in re.findall(r"StringStartsWith '([^']+)'", r["condition"])}
+
+    def _rights(self, kind):
+        """The monitor makes an identity's client id of its principal id."""
+        who = {told["AZURE_CLIENT_ID"].replace("-5", "-4", 1): stage for stage, told in self.settings.items()}
+        found = {stage: [] for stage in self.settings}
+        for right in self.of(kind):
+            if right["principalId"] in who:
+                found[who[right["principalId"]]].append(right)
+        return found
+
+
 def plain(value):
-    """Inputs without the marks of secrets and outputs."""
+    """Inputs without the marks of secrets and outputs; a file to be uploaded stays as it is, by its `path`."""
     if isinstance(value, dict):
-        return plain(value.get("value")) if SECRET in value else {key: plain(item) for key, item in value.items()}
+        if SECRET in value and "path" not in value:
+            return plain(value.get("value"))
+        return {key: plain(item) for key, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, list) else value
 
 

@@ -12,6 +12,7 @@ class Scenario:
     keys: dict
     secret: tuple[str, ...] = ()
     preview: bool = False
+    cloud: str = "aws"
 
     @property
     def secret_values(self):
@@ -38,6 +39,34 @@ LARGE = {
     "memoryMb": {"clean": 3008},
     "versions": {"clean": 41},
 }
+AZURE_LARGE = {
+    "privateEndpoints": True,
+    "redundancy": "ZRS",
+    "hubSize": "S3",
+    "deviceCa": "tests/infra/device_ca.pem",
+    "throughputUnits": 10,
+    "throughputUnitsAtMost": 10,
+    "shards": 64,
+    "partitions": 32,
+    "batchWaitSeconds": 90,
+    "alwaysReady": {"clean": 1, "api": 2},
+    "memoryMb": {"clean": 4096},
+    "packages": {"clean": "a" * 64},
+    "cosmos": "autoscale",
+    "alertEmails": {"operations": ["ops@example.com"]},
+    "receivers": ["teams=https://hooks.example.com/T0K3N"],
+    "webhookSecret": "s1gn-with-this",
+    "model": "azure",
+    "modelName": "small",
+    "modelUrl": "https://models.example.com",
+    "modelApiVersion": "2024-10-21",
+    "modelKey": "sk-very-secret",
+    "issuer": "https://id.example.com",
+    "audience": "watchkeeper",
+    "webPubsub": "Standard_S1",
+    "canaryKey": "canary-very-secret",
+    "budget": 500,
+}
 SCENARIOS = {
     "small": Scenario("aws-dev", {}),
     "small-preview": Scenario("aws-dev", {}, preview=True),
@@ -50,8 +79,23 @@ SCENARIOS = {
     "wrong": Scenario("aws-dev", {"zones": 5, "natt": "one"}),
     "unbuilt": Scenario("aws-dev", {"bundles": "nowhere"}),
     "no-dashboard": Scenario("aws-dev", {"dashboardFolder": "docs"}),
+    "azure-small": Scenario("azure-dev", {}, cloud="azure"),
+    "azure-preview": Scenario("azure-dev", {}, preview=True, cloud="azure"),
+    "azure-large": Scenario(
+        "azure-prod", AZURE_LARGE, ("receivers", "webhookSecret", "modelKey", "canaryKey"), cloud="azure"
+    ),
+    "azure-open": Scenario(
+        "azure-eu",
+        {"protect": False, "model": "openai", "modelName": "m", "modelKey": "sk-open-key"},
+        ("modelKey",),
+        cloud="azure",
+    ),
+    "azure-unbuilt": Scenario("azure-dev", {"bundles": "nowhere"}, cloud="azure"),
+    "azure-no-authority": Scenario("azure-dev", {"deviceCa": "README.md"}, cloud="azure"),
 }
 BUILT = ("small", "large", "bedrock")
+AZURE_BUILT = ("azure-small", "azure-large", "azure-open")
+REGION = {"aws": {"aws:region": "eu-central-1"}, "azure": {"azure-native:location": "westeurope"}}
 
 DOCUMENT = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "%s", "Resource": "%s"}]}'
 PREFIX = "watchkeeper-aws-dev"
@@ -87,12 +131,28 @@ PLANTS = [
         ),
     ]
 ]
+AZURE_PREFIX = "watchkeeper-azure-dev"
+PLANTS += [
+    {
+        "name": f"azure-{name}", "of": "azure-small", "type": f"azure-native:{kind}",
+        "resource": f"{AZURE_PREFIX}-{resource}", "path": path, "value": value,
+    }
+    for name, kind, resource, path, value in [
+        ("unknown", "storage:StorageAccount", "lake", ["allowSharedKeys"], False),
+        ("nested", "web:WebApp", "clean", ["functionAppConfig", "runtime", "versions"], "3.13"),
+        ("missing", "eventhub:EventHub", "dead-letter", ["namespaceName"], None),
+        ("type", "eventhub:EventHub", "dead-letter", ["partitionCount"], "many"),
+        ("enumeration", "eventhub:Namespace", "stream", ["minimumTlsVersion"], "1.9"),
+        ("list", "eventhub:Namespace", "stream", ["tags"], ["x"]),
+        ("untagged", "keyvault:Vault", "secrets", ["tags"], None),
+    ]
+]  # fmt: skip
 
 
 def as_pulumi(scenario, bundles):
     """The configuration as Pulumi hands it over: texts by key, and which keys are secret."""
-    keys = {"cloud": "aws", "costCentre": "iot", "bundles": bundles} | scenario.keys
+    keys = {"cloud": scenario.cloud, "costCentre": "iot", "bundles": bundles} | scenario.keys
     values = {
         f"watchkeeper:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in keys.items()
     }
-    return {"aws:region": "eu-central-1"} | values, [f"watchkeeper:{key}" for key in scenario.secret]
+    return REGION[scenario.cloud] | values, [f"watchkeeper:{key}" for key in scenario.secret]

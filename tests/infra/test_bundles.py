@@ -14,10 +14,11 @@ import pytest
 
 from tests.docs.pages import ROOT
 from watchkeeper_infra import build
-from watchkeeper_infra.archive import is_needed, is_no_cache, write_archive
-from watchkeeper_infra.build import LIMIT_MB, MB, build_all, build_code, build_layer
+from watchkeeper_infra.archive import Part, is_needed, write_archive
+from watchkeeper_infra.build import MB, build_all, build_code, build_layer
 from watchkeeper_infra.bundles import CODE, LAYERS, built_bundles
 from watchkeeper_infra.lockfile import read_lock, subset
+from watchkeeper_infra.recipes import RECIPES
 
 LOCK = """\
 # This file was made
@@ -73,9 +74,9 @@ def test_a_subset_of_the_lock_has_what_is_needed_and_nothing_that_only_the_other
 
 def test_the_bundles_are_within_their_limits(built):
     sizes = {name: (built[name].size + built[CODE].size) / MB for name in LAYERS}
-    assert {name: size for name, size in sizes.items() if size > LIMIT_MB[name]} == {}
-    assert LIMIT_MB["stream"] == 90
-    assert LIMIT_MB["train"] == 250
+    limit = RECIPES["aws"].limit_mb
+    assert {name: size for name, size in sizes.items() if size > limit[name]} == {}
+    assert (limit["stream"], limit["train"]) == (90, 250)
 
 
 def test_a_bundle_that_is_too_large_is_refused(tmp_path, monkeypatch):
@@ -136,7 +137,7 @@ def test_other_inputs_make_other_bytes(tmp_path):
         folder = tmp_path / text
         (folder / "in").mkdir(parents=True)
         (folder / "in" / "module.py").write_text(text)
-        write_archive(folder / "code.zip", [(folder / "in", "")], is_no_cache)
+        write_archive(folder / "code.zip", [Part(folder / "in")])
         digests.append((folder / "code.zip").read_bytes())
     assert digests[0] != digests[1]
     with zipfile.ZipFile(io.BytesIO(digests[0])) as archive:
@@ -197,6 +198,6 @@ def imports_of(source):
 
 
 def test_bundles_that_are_built_are_found(built):
-    found = built_bundles(built[CODE].path.parent)
+    found = built_bundles(built[CODE].path.parent, (CODE, *LAYERS))
     assert set(found) == {CODE, *LAYERS}
     assert all(len(bundle.hexdigest) == 64 for bundle in found.values())

@@ -5,46 +5,10 @@ import json
 import pytest
 
 from tests.infra.checks import CHECKS
-from tests.infra.graph import Graph
+from tests.infra.graph import Graph, listed
+from tests.infra.planting import change, drop, fits, register
 
-
-def fits(made, kind, ending):
-    return made.get("custom") and made["type"].endswith((f":{kind}", f"/{kind}")) and made["name"].endswith(ending)
-
-
-def change(kind, ending, /, **inputs):
-    """Other inputs of one resource; None takes one away."""
-
-    def plant(made):
-        found = [r for r in made["resources"] if fits(r, kind, ending)]
-        for key, value in inputs.items():
-            if value is None:
-                found[0]["object"].pop(key)
-            else:
-                found[0]["object"][key] = value
-
-    return plant
-
-
-def drop(kind, name):
-    """One resource is not there."""
-
-    def plant(made):
-        found = next(r for r in made["resources"] if fits(r, kind, name))
-        made["resources"].remove(found)
-
-    return plant
-
-
-def register(name, **registration):
-    """One resource was registered in another way."""
-
-    def plant(made):
-        next(r for r in made["resources"] if f"::{r['name']}" in r["urn"] and r["urn"].endswith(name)).update(
-            registration
-        )
-
-    return plant
+pytestmark = pytest.mark.timeout(300)  # the first one waits for the whole program
 
 
 def allowing(role, action, resource, sid="Planted"):
@@ -59,6 +23,37 @@ def allowing(role, action, resource, sid="Planted"):
         policy["object"]["policy"] = json.dumps(document)
 
     return plant
+
+
+def _respell(role, respell):
+    def plant(made):
+        policy = next(r for r in made["resources"] if fits(r, "RolePolicy", f"-{role}"))
+        document = json.loads(policy["object"]["policy"])
+        respell(document["Statement"])
+        policy["object"]["policy"] = json.dumps(document)
+
+    return plant
+
+
+def denying(role, ending):
+    """A role has no right any more to what ends so."""
+
+    def respell(statements):
+        for statement in statements:
+            kept = [arn for arn in listed(statement["Resource"]) if not arn.endswith(ending)]
+            statement["Resource"] = kept or ["arn:aws:s3:::nothing/x"]
+
+    return _respell(role, respell)
+
+
+def conditioned(role, sid):
+    """A role's statement has a condition."""
+
+    def respell(statements):
+        (found,) = [s for s in statements if s.get("Sid") == sid]
+        found["Condition"] = {"StringLike": {"s3:prefix": "x/*"}}
+
+    return _respell(role, respell)
 
 
 ROLE = "arn:aws:iam::123456789012:role/watchkeeper-aws-dev"
@@ -113,6 +108,22 @@ FAULTS = [
         allowing("store", "s3:PutObject", "arn:aws:s3:::x/state/clean/*"),
     ),
     ("only_who_publishes_may_replace_what_is_published", allowing("store", "s3:PutObject", "arn:aws:s3:::x/models/*")),
+    *(
+        ("everybody_may_do_what_the_runtime_does_for_every_stage", denying(*right))
+        for right in (
+            ("notify", "/models/*"),
+            ("store", "/bundles/*"),
+            ("ingest", "/inbox/*"),
+            ("ingest", "/aws/lambda/*"),
+            ("clean", "/dead-letters/*"),
+            ("store", "-cutoffs"),
+            ("store", "-meter"),
+        )
+    ),
+    ("everybody_may_do_what_the_runtime_does_for_every_stage", conditioned("clean", "ListObjects")),
+    ("what_is_deployed_is_put_in_force", drop("Invocation", "-publish-knowledge")),
+    ("what_is_deployed_is_put_in_force", change("Invocation", "-publish-knowledge", triggers={"code": "old"})),
+    ("files_reach_ingest", change("BucketNotification", "-files", lambdaFunctions=[])),
     ("what_holds_data_is_protected", register("Table::watchkeeper-aws-dev-alerts", protect=False)),
     ("how_devices_are_divided_cannot_be_changed_by_mistake", drop("BucketObject", "-layout")),
     (

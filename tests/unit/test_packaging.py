@@ -1,5 +1,6 @@
 """What is promised about packages, pins and commands, read from the files that make the promise."""
 
+import json
 import re
 import tomllib
 from itertools import chain
@@ -16,7 +17,7 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 # Which extras a lock file is made from. Every one holds the core's dependencies too.
 LOCKS = {
     "local": ["local"],
-    "dev": ["local", "aws", "dev"],
+    "dev": ["local", "aws", "azure", "dev"],
     "aws": ["aws"],
     "azure": ["azure"],
     "infra": ["infra", "infra-checks"],
@@ -24,7 +25,7 @@ LOCKS = {
     "boards": ["boards"],
 }
 ALONE = {"bench"}  # in a venv of its own: what it shares with the others is the core's dependencies only
-APART = "emulators"  # in an environment of its own, so of other versions than the rest: a dependency group
+APART = ("emulators", "worker")  # in environments or for Pythons of their own, so of other versions: dependency groups
 
 
 def lock_text(name: str) -> str:
@@ -53,14 +54,14 @@ def packages_in_the_tree() -> list[Path]:
 
 
 def test_every_lock_file_is_known_here():
-    assert {path.stem for path in (ROOT / "requirements").iterdir()} == {*LOCKS, APART}
+    assert {path.stem for path in (ROOT / "requirements").iterdir()} == {*LOCKS, *APART}
 
 
 def test_every_extra_has_a_lock_file():
     assert set(PROJECT["optional-dependencies"]) == {extra for extras in LOCKS.values() for extra in extras}
 
 
-@pytest.mark.parametrize("name", [*LOCKS, APART])
+@pytest.mark.parametrize("name", [*LOCKS, *APART])
 def test_a_lock_file_names_no_address_and_no_folder_of_the_machine_that_made_it(name):
     text = lock_text(name)
     unwanted = r"\w+://|--(?:extra-)?index|--find-links|--trusted-host|(?:^|[\s=])(?:/|[A-Za-z]:\\)|@\s"
@@ -68,14 +69,25 @@ def test_a_lock_file_names_no_address_and_no_folder_of_the_machine_that_made_it(
     assert "make lock" in text.splitlines()[1]
 
 
-@pytest.mark.parametrize("name", [*LOCKS, APART])
+@pytest.mark.parametrize("name", [*LOCKS, *APART])
 def test_a_lock_file_pins_every_direct_dependency_with_hashes(name):
     locked = pins(lock_text(name))
-    direct = list(PYPROJECT["dependency-groups"][APART] if name == APART else PROJECT["dependencies"])
+    direct = list(PYPROJECT["dependency-groups"][name] if name in APART else PROJECT["dependencies"])
     for extra in LOCKS.get(name, []):
         direct += PROJECT["optional-dependencies"][extra]
     assert {normalised(requirement) for requirement in direct} - set(locked) == set()
     assert [package for package, versions in locked.items() if any(hashes == 0 for _, hashes in versions)] == []
+
+
+def test_what_comes_from_npm_is_pinned_by_its_content_and_no_address():
+    folder = ROOT / "tests" / "emulators" / "node"
+    wanted = json.loads((folder / "package.json").read_text())["dependencies"]
+    locked = json.loads((folder / "package-lock.json").read_text())["packages"]
+    assert wanted
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in wanted.values())
+    assert {name: locked[f"node_modules/{name}"]["version"] for name in wanted} == wanted
+    assert locked.pop("")["dependencies"] == wanted
+    assert [name for name, entry in locked.items() if "resolved" in entry or "integrity" not in entry] == []
 
 
 def test_a_package_has_the_same_versions_in_every_lock_file():
@@ -122,7 +134,7 @@ def test_every_make_target_is_declared_and_listed_by_make_help():
 
 
 def test_a_lock_file_is_made_by_make_lock_for_every_set():
-    assert set(re.findall(r"-o requirements/(\w+)\.txt", MAKEFILE)) == {*LOCKS, APART}
+    assert set(re.findall(r"-o requirements/(\w+)\.txt", MAKEFILE)) == {*LOCKS, *APART}
 
 
 def test_ci_runs_what_a_person_runs():

@@ -9,7 +9,7 @@ import pulumi_aws as aws
 
 from watchkeeper.records import Severity
 from watchkeeper_infra.aws.iam import allow, document, tls_only
-from watchkeeper_infra.aws.site import under
+from watchkeeper_infra.site import under
 from watchkeeper_infra.words import OPERATIONS
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import pulumi_aws as aws
 from watchkeeper_infra.aws.function import OwnFunction, Plan
 from watchkeeper_infra.aws.iam import allow, document
 from watchkeeper_infra.aws.rights import authorizer_rights
-from watchkeeper_infra.aws.site import under
 from watchkeeper_infra.functions import FUNCTIONS
+from watchkeeper_infra.site import under
 from watchkeeper_infra.words import NAMESPACE_OF_METRICS
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pulumi
 import pulumi_aws as aws
 
 from watchkeeper_infra.aws.alerts import BUDGET
-from watchkeeper_infra.aws.site import under
+from watchkeeper_infra.site import under
 
 if TYPE_CHECKING:
     from watchkeeper_infra.aws.alerts import Alerts

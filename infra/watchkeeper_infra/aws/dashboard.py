@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import pulumi
 import pulumi_aws as aws
 
 from watchkeeper_infra.aws.amplify_upload import Upload
-from watchkeeper_infra.aws.site import under
+from watchkeeper_infra.content import digest_of
+from watchkeeper_infra.site import under
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from watchkeeper_infra.aws.site import Site
 
 BRANCH = "live"
@@ -64,12 +62,3 @@ class Dashboard(pulumi.ComponentResource):
             opts=own,
         )
         self.register_outputs({"url": self.url})
-
-
-def digest_of(folder: Path) -> str:
-    """A digest of all files of a folder, their names included."""
-    digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(file.relative_to(folder).as_posix().encode() + b"\0")
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()

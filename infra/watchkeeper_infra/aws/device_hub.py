@@ -10,7 +10,7 @@ import pulumi_aws as aws
 
 from watchkeeper.topology import DEVICE_TELEMETRY
 from watchkeeper_infra.aws.iam import VERSION, allow, plain_trust, role, trust
-from watchkeeper_infra.aws.site import under
+from watchkeeper_infra.site import under
 from watchkeeper_infra.words import RULE_ERRORS
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from watchkeeper_infra.aws.iam import plain_trust, role
-from watchkeeper_infra.aws.site import under
+from watchkeeper_infra.site import under
 from watchkeeper_infra.words import ALIAS
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from watchkeeper_infra.aws.iam import document, tls_only
-from watchkeeper_infra.aws.site import under
+from watchkeeper_infra.site import under
 from watchkeeper_infra.words import GIVEN_UP, INBOX, LAYOUT, OVERSIZED, RULE_ERRORS
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from watchkeeper_infra.aws.iam import allow, document
-from watchkeeper_infra.aws.site import under
+from watchkeeper_infra.site import under
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,9 +10,9 @@ import pulumi_aws as aws
 from watchkeeper_infra.aws.alarms import Alarm, alarms
 from watchkeeper_infra.aws.iam import allow, role, trust
 from watchkeeper_infra.aws.rights import group_of
-from watchkeeper_infra.aws.site import under
 from watchkeeper_infra.canary import canary_event
 from watchkeeper_infra.functions import FUNCTIONS
+from watchkeeper_infra.site import under
 from watchkeeper_infra.words import OPERATIONS
 
 if TYPE_CHECKING:

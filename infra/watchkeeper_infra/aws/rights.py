@@ -9,7 +9,8 @@ import pulumi
 
 from watchkeeper.topology import CUTOFFS, DEAD_LETTER
 from watchkeeper_infra.aws.iam import allow, deny
-from watchkeeper_infra.words import API_KEYS, CONNECTIONS, GIVEN_UP, INBOX, METER, OVERSIZED
+from watchkeeper_infra.rights import objects_of
+from watchkeeper_infra.words import API_KEYS, CONNECTIONS, GIVEN_UP, METER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,11 +34,7 @@ DESCRIBE_NETWORK = ("ec2:DescribeVpcs", "ec2:DescribeSubnets", "ec2:DescribeSecu
 READ_ROWS = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
 WRITE_ROWS = (*READ_ROWS, "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
 READ, WRITE = ("s3:GetObject",), ("s3:GetObject", "s3:PutObject", "s3:DeleteObject")
-PREFIXES = {"knowledge": "bundles/", "detection_model": "models/"}
-PUBLISHERS = {"knowledge": ("api", "budget_cutoff"), "detection_model": ("retrain",)}
-"""Which functions may replace what the others read: people by the API, what was deployed by one that runs by itself."""
-LAKE_WRITERS = ("store", "api")
-LAKE = ("segments/", "reprocess/")
+PUBLISHERS = ("api",)  # of knowledge: for people, and after a deployment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,17 +127,9 @@ def _rows(function: FunctionSpec, state: State) -> Iterator[Statement]:
 
 def _objects(function: FunctionSpec, lake: Lake) -> Iterator[Statement]:
     """Its states, what is published to it, and the lake if its row says so."""
-    read: list[str] = []
-    written = [OVERSIZED]
-    if function.stage.state:
-        written.append(f"state/{function.name}/")
-    for use, prefix in PREFIXES.items():
-        if use in function.uses:
-            (written if function.name in PUBLISHERS[use] else read).append(prefix)
-    if "blobs" in function.uses:
-        (written if function.name in LAKE_WRITERS else read).extend(LAKE)
+    read, written = objects_of(function, PUBLISHERS)
     if function.name == "ingest":
-        read += [INBOX, GIVEN_UP]
+        read.append(GIVEN_UP)
     for sid, actions, prefixes in (("ReadObjects", READ, read), ("WriteObjects", WRITE, written)):
         if prefixes:
             yield allow(sid, actions, [pulumi.Output.concat(lake.bucket.arn, "/", prefix, "*") for prefix in prefixes])

@@ -21,8 +21,8 @@ from watchkeeper_infra.aws.rights import Surroundings
 from watchkeeper_infra.aws.site import Site
 from watchkeeper_infra.aws.stage_functions import StageFunctions
 from watchkeeper_infra.aws.state import State
-from watchkeeper_infra.bundles import built_bundles
-from watchkeeper_infra.errors import StackConfigError
+from watchkeeper_infra.bundles import CODE, LAYERS, built_bundles
+from watchkeeper_infra.content import dashboard_folder
 from watchkeeper_infra.words import ALIAS, INBOX
 
 if TYPE_CHECKING:
@@ -33,14 +33,10 @@ if TYPE_CHECKING:
 
 def build_stack(config: AwsConfig, root: Path) -> None:
     """Build it. StackConfigError: a folder that the configuration names is not as it must be; nothing is made then."""
-    bundles = built_bundles(root / config.bundles)
-    if not (root / config.dashboard_folder / "index.html").is_file():
-        message = (
-            f"watchkeeper:dashboardFolder: {config.dashboard_folder!r} is not allowed; a folder with an index.html"
-        )
-        raise StackConfigError([message])
+    bundles = built_bundles(root / config.bundles, (CODE, *LAYERS))
+    dashboard_folder(root, config.dashboard_folder)
     region = pulumi.Config("aws").require("region")
-    site = Site(config, pulumi.get_stack(), region, aws.get_caller_identity_output().account_id, root)
+    site = Site(config, pulumi.get_stack(), region, root, aws.get_caller_identity_output().account_id)
     network = Network(site)
     state = State(site)
     lake = Lake(site, state.key)

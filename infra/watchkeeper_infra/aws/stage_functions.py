@@ -11,9 +11,9 @@ import pulumi_aws as aws
 from watchkeeper_infra.aws.function import ARCHITECTURE, RUNTIME, Code, OwnFunction, Plan
 from watchkeeper_infra.aws.iam import allow, role, trust
 from watchkeeper_infra.aws.rights import group_of, rights_of
-from watchkeeper_infra.aws.site import under
 from watchkeeper_infra.bundles import CODE, LAYERS
 from watchkeeper_infra.functions import FUNCTIONS, consumers_first, rate
+from watchkeeper_infra.site import under
 from watchkeeper_infra.words import GIVEN_UP, INBOX, NAMESPACE_OF_METRICS
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class StageFunctions(pulumi.ComponentResource):
             if function.stage.timer:
                 self._schedule(function, function.stage.timer)
         self._files()
+        self._publish(built.digest)
         self.register_outputs({name: function.alias.arn for name, function in self.functions.items()})
 
     def _function(self, function: FunctionSpec) -> OwnFunction:
@@ -212,6 +213,21 @@ class StageFunctions(pulumi.ComponentResource):
                 for prefix in (INBOX, GIVEN_UP)
             ],
             opts=under(self, depends_on=[permission]),
+        )
+
+    def _publish(self, digest: str) -> None:
+        """Put the knowledge that was deployed in force, whenever the code's bundle, which holds it, is another one.
+
+        Only `api` may write it: whoever else came first where nothing is in force yet would wait for it.
+        """
+        api = self.functions["api"]
+        aws.lambda_.Invocation(
+            self._site.name("publish-knowledge"),
+            function_name=api.function.name,
+            qualifier=api.alias.name,
+            input=json.dumps({"command": "publish-knowledge"}),
+            triggers={"code": digest},
+            opts=under(self, depends_on=[api.alias]),
         )
 
 

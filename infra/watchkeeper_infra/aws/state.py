@@ -9,7 +9,7 @@ import pulumi_aws as aws
 
 from watchkeeper.topology import TABLES
 from watchkeeper_infra.aws.iam import allow, document
-from watchkeeper_infra.aws.site import under
+from watchkeeper_infra.site import under
 from watchkeeper_infra.words import EXPIRES, PARTITION_KEY, RUNTIME_TABLES, SORT_KEY
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class State(pulumi.ComponentResource):
             name: self._table(name, writers.get(name, "")) for name in (*TABLES, *RUNTIME_TABLES)
         }
         self.secrets: Mapping[str, aws.secretsmanager.Secret] = {
-            name: self._secret(name, values) for name, values in _secrets(site).items() if any(values.values())
+            name: self._secret(name, values) for name, values in site.config.kept_secrets().items()
         }
         self.register_outputs({"keyArn": self.key.arn})
 
@@ -102,15 +102,3 @@ def _writers() -> dict[str, str]:
     from watchkeeper.pipeline import PIPELINE
 
     return {table.name: stage.name for stage in PIPELINE for table in stage.writes}
-
-
-def _secrets(site: Site) -> dict[str, dict[str, str]]:
-    """What is kept as a secret, and under which name: who needs one must not see the other."""
-    config = site.config
-    return {
-        "receivers": {
-            "receivers": ",".join(config.receivers),
-            "webhook_secret": config.webhook_secret,
-        },
-        "model": {"model_key": config.model_key},
-    }

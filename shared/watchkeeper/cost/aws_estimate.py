@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from watchkeeper.cost.aws_flows import GB, Assumptions, flows_of, needed_gb, touched
+from watchkeeper.cost.estimate import HOURS, Estimate, priced
+from watchkeeper.cost.flows import GB, Assumptions, flows_of, touched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from watchkeeper.cost.aws_flows import Flow, Load
     from watchkeeper.cost.aws_stack import AwsStack
+    from watchkeeper.cost.flows import Flow, Load
     from watchkeeper.cost.prices import PriceBook
     from watchkeeper.topology import Stage
 
-HOURS = 730  # of a month
-SECONDS = HOURS * 3600
+SPARE = 1.3  # of the disks
 TABLES_OF_DEVICES = {"devices": 60.0, "quality": 1800.0}
 """Seconds after which a device that sends is written again, by table."""
 ENDPOINTS = 3  # secretsmanager, sns, lambda
@@ -34,54 +34,26 @@ POLLERS_OF_A_UNIT = 4
 MOST_OF_A_POLLER = 5e6  # bytes a second
 
 
-class Line(NamedTuple):
-    """A service's US dollars a month: what runs whether or not anything comes, and what comes with readings."""
+@dataclasses.dataclass(frozen=True)
+class AwsEstimate(Estimate):
+    """A month's cost on AWS."""
 
-    service: str
-    standing: float
-    per_use: float
-
-
-class Estimate(NamedTuple):
-    """A month's cost by service, and what it was reckoned from."""
-
-    lines: tuple[Line, ...]
-    load: Load
     stack: AwsStack
     volume_gb: int  # the disk of a broker: what the stack has or, if that is more, what the load needs
-
-    @property
-    def standing(self) -> float:
-        """US dollars a month that run whether or not anything comes."""
-        return sum(line.standing for line in self.lines)
-
-    @property
-    def per_use(self) -> float:
-        """US dollars a month that come with readings."""
-        return sum(line.per_use for line in self.lines)
-
-    @property
-    def per_million(self) -> float:
-        """US dollars per use for a million readings; 0: there are none."""
-        readings = self.load.readings_per_second * SECONDS
-        return self.per_use / readings * 1e6 if readings else 0.0
 
 
 def estimate(
     pipeline: Sequence[Stage], load: Load, stack: AwsStack, prices: PriceBook, assumed: Assumptions | None = None
-) -> Estimate:
+) -> AwsEstimate:
     """A month's cost of this load on this stack."""
     assumed = assumed or Assumptions()
     flows = list(flows_of(pipeline, load, stack, assumed))
-    used = {
-        service: {name: amount * SECONDS for name, amount in amounts.items()}
-        for service, amounts in _Use(flows, load, stack, assumed).all().items()
-    }
-    volume_gb = max(stack.kafka_volume_gb, needed_gb(flows, stack))
+    volume_gb = max(stack.kafka_volume_gb, _needed_gb(flows, stack))
     standing = _standing(pipeline, flows, stack, volume_gb)
-    services = sorted({*used, *standing}, key=lambda name: (-prices.cost(standing.get(name, {})), name))
-    lines = [Line(name, prices.cost(standing.get(name, {})), prices.cost(used.get(name, {}))) for name in services]
-    return Estimate(tuple(lines), load, stack, volume_gb)
+    lines = priced(standing, _Use(flows, load, stack, assumed).all(), prices)
+    brokers = f"{stack.kafka_brokers} brokers {stack.kafka_instance} with {volume_gb} GB"
+    size = f"{brokers}, {stack.zones} zones, {stack.shards} shards, batches wait {stack.batch_window_seconds} s"
+    return AwsEstimate(lines, load, size, stack, volume_gb)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,3 +148,9 @@ def _standing(
         "DynamoDB": {"dynamodb_write_unit": called, "dynamodb_read_unit": called, "dynamodb_gb_month": 1},
         "KMS and secrets": {"kms_key_month": 2, "secret_month": 2, "schedule_call": called},
     }
+
+
+def _needed_gb(flows: Sequence[Flow], stack: AwsStack) -> int:
+    """Disk of a broker for what it must keep, with some to spare."""
+    kept = sum(flow.bytes for flow in flows) * stack.retention_hours * 3600 * min(3, stack.kafka_brokers)
+    return math.ceil(kept * SPARE / stack.kafka_brokers / GB)

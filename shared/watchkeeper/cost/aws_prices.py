@@ -6,6 +6,8 @@ from watchkeeper.cost.prices import PriceBook
 
 MILLION, THOUSAND = 1e6, 1e3
 
+# Seen again elsewhere on 2026-11-26, in texts of others that quote us-east-1: duration and requests of Lambda, read and
+# write units of DynamoDB since its reduction of November 2024. The other figures were not found again.
 AWS = PriceBook(
     "aws",
     "2025-07-01",

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
+
+if TYPE_CHECKING:
+    from watchkeeper.topology import Topic
 
 
 class AwsStack(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,6 +22,24 @@ class AwsStack(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int = 5000
     batch_window_seconds: int = 5
     pollers: int = 1
+
+    @property
+    def window_s(self) -> float:
+        """How long a batch waits to be full."""
+        return self.batch_window_seconds
+
+    @property
+    def side_by_side(self) -> int:
+        """How many batches of a topic are cut at the same time: each poller cuts its own."""
+        return self.pollers
+
+    def largest(self, topic: Topic) -> int:
+        """Messages that a batch of any topic has at most."""
+        return self.batch_size
+
+    def shards_in(self, topic: Topic) -> int:
+        """Shards that a batch of any topic has at most: a poller takes of all partitions."""
+        return self.shards
 
 
 SMALL = AwsStack()

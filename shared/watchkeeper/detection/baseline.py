@@ -17,39 +17,42 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from watchkeeper.detection.season import DayClock, accumulate, seasonal
-from watchkeeper.detection.series import BINS, EDGES, F32, F64, INDEX, OFFSETS, TAILS, Bools, between
+from watchkeeper.detection.season import LocalTime, accumulate, seasonal
+from watchkeeper.detection.series import BINS, EDGES, F32, F64, INDEX, OFFSETS, TAILS, Bools, between, constant
 from watchkeeper.detection.surprise import count_in, scale_of, surprise
 
-VALUE_LIMIT = 1e17
+VALUE_LIMIT = np.array(1e17)
 """A value further than this from its series' anchor is taken as this far, so that squares of spreads stay finite."""
 
 RATES = np.array([0.49, 1 / 11, 1 / 227], np.float32)[:, None]
 """Of the fast, the near and the wide level …"""
-SLOW = np.float32(1 / 100)
+SLOW = constant(1 / 100)
 SPREADS = np.array([1 / 1102, 1 / 1477, 1 / 1477], np.float32)[:, None]
 """… and of the usual sizes of the residual and of their distances from the slow level."""
-SHORT, VOL = np.float32(1 / 46), np.float32(1 / 362)
-DRIFT = np.float32(1 / 1024)
-QUICK = np.float32(1 / 16)
-GAUSS = np.float32(1.2533141)
-CLIP, GATE = np.float32(5.0), np.float32(30.7)
-SPIKE, LOUDEST = np.float32(2.07), np.float32(10.0)
+SHORT, VOL = constant(1 / 46), constant(1 / 362)
+DRIFT = constant(1 / 1024)
+QUICK = constant(1 / 16)
+GAUSS = constant(1.2533141)
+CLIP, GATE = constant(5.0), constant(30.7)
+SPIKE, LOUDEST = constant(2.07), constant(10.0)
 """Scales beyond which a residual moves the near and the wide level, and is loud, no more than one just there."""
 YOUNG = 50
 """Readings of a series before it is flagged, and counts as known."""
-FEW, SETTLE, GUARD = 5, 20, YOUNG
-GRAIN, GRAIN_LEAST = np.float32(1e-9), 1e-30
+FEW, SETTLE, GUARD = constant(5), constant(20), constant(YOUNG)
+GRAIN, GRAIN_LEAST = constant(1e-9), np.array(1e-30)
 """What a change of a value is at the least, as a share of it and as such."""
-NONE = np.float32(np.inf)
-Z_LIMIT = np.float32(1e9)
+NONE = constant(np.inf)
+NOTHING, HUNDREDTH, TENTH, TWENTIETH, HALF, ONE = (constant(x) for x in (0.0, 0.01, 0.1, 0.05, 0.5, 1.0))
+TWO, THREE, FOUR, KNOWN = constant(2.0), constant(3.0), constant(4.0), constant(1.0 / YOUNG)
+LESS_VALUE, LESS_THREE = -VALUE_LIMIT, -THREE
+Z_LIMIT = constant(1e9)
 WEIGHTS = np.array([1.06, 2.0, 1.98, 0.298, 1.31], np.float32)[:, None]
-TOLERANCE = np.float32(1.88)
+TOLERANCE = constant(1.88)
 """Nats of one distance that are not worth a mention: only what is above counts towards a score."""
-TOGETHER = np.float32(3.0)
+TOGETHER = constant(3.0)
 """The near and the wide shift see much of the same: their nats are joined by a norm of this power, not a sum."""
-FADE = np.float32(0.4)
-STUCK_AFTER, STUCK_MOST, STUCK_WORTH = np.float32(10.0), np.float32(30.0), np.float32(2.0)
+FADE = constant(0.4)
+STUCK_AFTER, STUCK_MOST, STUCK_WORTH = constant(10.0), constant(30.0), constant(2.0)
 PRIOR = (62.6, 36.2, 35.6, 39.4, 39.4)
 BEYOND = (
     (39.1, 20.5, 3.77, 0.684, 0.014, 0.000287, 5.89e-06),
@@ -68,6 +71,7 @@ class Observed(NamedTuple):
     """What one reading of each of n series looked like before it was learnt: float32 (n) unless said."""
 
     n: F32
+    young: F32  # 1 / (n + 1)
     z: F32  # (tails, n)
     nats: F32  # (tails + 1, n), above the tolerance and weighted; near and wide as one; the last is for a stuck value
     smoothed: F32  # nats of the series, smoothed: the greatest sum that is left
@@ -80,7 +84,7 @@ class Observed(NamedTuple):
     flagged: Bools
 
 
-def observe(records: NDArray[np.void], x: F64, clock: DayClock, relearn: int) -> tuple[Observed, F32]:  # noqa: PLR0915 - a page of formulas, in their order
+def observe(records: NDArray[np.void], x: F64, at: LocalTime, relearn: int) -> tuple[Observed, F32]:  # noqa: PLR0915 - a page of formulas, in their order
     """Measure a reading x (n), finite, of each series against its past, then learn from it: `records` (n) change.
 
     relearn: readings after which a flagged level is learnt all the same. Answers also the fields' new values
@@ -91,22 +95,22 @@ def observe(records: NDArray[np.void], x: F64, clock: DayClock, relearn: int) ->
     n, spread, spreads, vol_spread, vol, short = block[10], block[11], block[11:14], block[14], block[15], block[16]
     step, changes, repeats, longest, repeating, smoothed, wild, gain = block[17:25]
     anchor = records["anchor"].copy()
-    first = n == 0
+    first = n == NOTHING
     if np.count_nonzero(first):
         anchor[first] = x[first]
-    value = between(x - anchor, -VALUE_LIMIT, VALUE_LIMIT).astype(np.float32)
-    season = seasonal(records, gain, block[25], clock) if np.count_nonzero(gain) else np.zeros_like(value)
+    value = between(x - anchor, LESS_VALUE, VALUE_LIMIT).astype(np.float32)
+    season = seasonal(records, block, at) if np.count_nonzero(gain) else np.zeros(x.size, np.float32)
     y = value - season
-    young = np.float32(1.0) / (n + np.float32(1.0))
+    young = ONE / (n + ONE)
     settled, guarded = n > SETTLE, n > GUARD
 
     move = np.abs(value - last)
-    moved = move > 0
-    smaller = moved & ((move < step) | (step == 0))
+    moved = move > NOTHING
+    smaller = moved & ((move < step) | (step == NOTHING))
     if np.count_nonzero(smaller):
         step[smaller] = move[smaller]
-    grain = (np.float32(0.01) / (np.float32(1.0) + changes) + GRAIN) * np.minimum(np.abs(anchor), VALUE_LIMIT)
-    scale = np.maximum(np.maximum(GAUSS * spread, np.float32(0.5) * step), np.maximum(grain, GRAIN_LEAST))
+    grain = (HUNDREDTH / (ONE + changes) + GRAIN) * np.minimum(np.abs(anchor), VALUE_LIMIT)
+    scale = np.maximum(np.maximum(GAUSS * spread, HALF * step), np.maximum(grain, GRAIN_LEAST))
     scale = scale.astype(np.float32)
     residual = y - levels[0]
     away = np.empty((3, x.size), np.float32)
@@ -121,45 +125,45 @@ def observe(records: NDArray[np.void], x: F64, clock: DayClock, relearn: int) ->
     target *= np.maximum(young, RATES)
     levels += target
     np.abs(levels[1:] - slow, out=away[1:])
-    scales = np.maximum(GAUSS * spreads, np.float32(0.1) * scale)
+    scales = np.maximum(GAUSS * spreads, TENTH * scale)
     scales[0] = scale
     z = np.empty((TAILS, x.size), np.float32)
     np.divide(away, scales, out=z[:3])
     short += np.maximum(young, SHORT) * (np.minimum(size, LOUDEST * scale) - short)
-    louder = np.log(GAUSS * short / scale + np.float32(0.05)) - vol
-    vol_scale = np.maximum(GAUSS * vol_spread, np.float32(0.1))
+    louder = np.log(GAUSS * short / scale + TWENTIETH) - vol
+    vol_scale = np.maximum(GAUSS * vol_spread, TENTH)
     np.divide(louder, vol_scale, out=z[3])
     np.negative(z[3], out=z[4])
-    np.minimum(np.maximum(z, 0.0, out=z), Z_LIMIT, out=z)
+    np.minimum(np.maximum(z, NOTHING, out=z), Z_LIMIT, out=z)
 
     ended = moved & (repeats > longest)
     if np.count_nonzero(ended):
         longest[ended] = repeats[ended]
-    repeats += np.float32(1.0)
+    repeats += ONE
     repeats *= ~moved
-    stuck = guarded & (repeats > np.float32(3.0) * longest + STUCK_AFTER)
+    stuck = guarded & (repeats > THREE * longest + STUCK_AFTER)
     counts = records["tails"].T.astype(np.float32).reshape(TAILS, BINS, -1)
     total_counted = records["counted"].astype(np.float32)
     nats = np.zeros((TAILS + 1, x.size), np.float32)
-    np.maximum(surprise(TAIL_SCALE, counts, total_counted, z) - TOLERANCE, 0.0, out=nats[:TAILS])
+    np.maximum(surprise(TAIL_SCALE, counts, total_counted, z) - TOLERANCE, NOTHING, out=nats[:TAILS])
     nats[:TAILS] *= WEIGHTS
     shifts = nats[1:3]
     if np.count_nonzero(shifts):
-        shifts[0] = (shifts**TOGETHER).sum(axis=0) ** (np.float32(1.0) / TOGETHER)
+        shifts[0] = (shifts**TOGETHER).sum(axis=0) ** (ONE / TOGETHER)
         shifts[1] = 0.0
     if np.count_nonzero(stuck):
         chance = -np.log(between((repeating * n + 1.0) / (n + 2.0), 1e-6, 1.0))
         nats[TAILS] = stuck * np.minimum(STUCK_WORTH * np.maximum(repeats * chance - 20.0, 0.0), STUCK_MOST)
-    nats *= np.minimum(n * np.float32(1.0 / YOUNG), 1.0)  # a series hardly known is hardly believed
-    total = nats.sum(axis=0)
+    nats *= np.minimum(n * KNOWN, ONE)  # a series hardly known is hardly believed
+    total = np.add.reduce(nats, axis=0)
     np.maximum(total, smoothed + FADE * (total - smoothed), out=smoothed)
 
-    flagged = guarded & (z[:3].max(axis=0) > GATE)
-    wild += np.float32(1.0)
+    flagged = guarded & (np.maximum.reduce(z[:3], axis=0) > GATE)
+    wild += ONE
     wild *= flagged
     lasting = wild > relearn
     open_to = ~flagged | lasting
-    count_in(TAIL_SCALE, counts, total_counted, z, ((wild <= 1.0) | lasting) & (n >= FEW))
+    count_in(TAIL_SCALE, counts, total_counted, z, ((wild <= ONE) | lasting) & (n >= FEW))
     records["tails"] = counts.reshape(TAILS * BINS, -1).T
     records["counted"] = total_counted
     quick = np.where(lasting, QUICK, young) if np.count_nonzero(lasting) else young
@@ -173,8 +177,8 @@ def observe(records: NDArray[np.void], x: F64, clock: DayClock, relearn: int) ->
     away *= rates
     spreads += away
     often = open_to * np.maximum(young, VOL)
-    vol += often * between(louder, -3.0 * vol_scale, 3.0 * vol_scale)
-    vol_spread += often * (np.minimum(np.abs(louder), 4.0 * vol_scale) - vol_spread)
+    vol += often * between(louder, LESS_THREE * vol_scale, THREE * vol_scale)
+    vol_spread += often * (np.minimum(np.abs(louder), FOUR * vol_scale) - vol_spread)
 
     if np.count_nonzero(stuck):
         worn = repeats > 10.0 * relearn
@@ -183,11 +187,12 @@ def observe(records: NDArray[np.void], x: F64, clock: DayClock, relearn: int) ->
     changes += moved
     last[:] = value
     before = n.copy()
-    n += np.float32(1.0)
-    accumulate(records, block, value, clock.hour, open_to)
+    n += ONE
+    accumulate(records, block, value, at, open_to)
     records["anchor"] = anchor
-    band = 3.0 * scale + 2.0 * scales[1]
-    seen = Observed(before, z, nats, smoothed.copy(), louder, move / scale, anchor, value, expected, band, flagged)
+    band = THREE * scale + TWO * scales[1]
+    rate = move / scale
+    seen = Observed(before, young, z, nats, smoothed.copy(), louder, rate, anchor, value, expected, band, flagged)
     return seen, block
 
 

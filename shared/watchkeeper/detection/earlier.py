@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.detection.devices import fresh_devices
-from watchkeeper.detection.series import BINS, EDGES, F64, HOURS, I64, INDEX, UNKNOWN, fresh, to_bfloat
+from watchkeeper.detection.second import INDEX_2, fresh_2
+from watchkeeper.detection.series import BINS, EDGES, F64, HOURS, I64, UNKNOWN, to_bfloat
 
 log = logging.getLogger(__name__)
 MOST_METRICS = 64
@@ -109,17 +110,17 @@ def _devices(old: list[_Device]) -> NDArray[np.void]:
 def _series(
     num: dict[str, F64], profile: NDArray[np.float32], visits: NDArray[np.uint8], counts: I64
 ) -> NDArray[np.void]:
-    made = fresh(num["n"].size)
+    made = fresh_2(num["n"].size)
     made["anchor"] = num["last"]
     fields = made["fields"]
     for name in _KEPT:
-        fields[:, INDEX[name]] = np.clip(num[name], -_MOST, _MOST)
+        fields[:, INDEX_2[name]] = np.clip(num[name], -_MOST, _MOST)
     for name, source in _LEVELS.items():
-        fields[:, INDEX[name]] = np.clip(num[source] - num["last"], -_MOST, _MOST)
+        fields[:, INDEX_2[name]] = np.clip(num[source] - num["last"], -_MOST, _MOST)
     for name in ("near_spread", "wide_spread"):
-        fields[:, INDEX[name]] = np.clip(num["drift_spread"], 0.0, _MOST)
-    fields[:, INDEX["variance"]] = np.square(np.clip(1.2533 * num["spread"], 0.0, _MOST))
-    fields[:, INDEX["hours"]] = visits.sum(axis=1)
+        fields[:, INDEX_2[name]] = np.clip(num["drift_spread"], 0.0, _MOST)
+    fields[:, INDEX_2["variance"]] = np.square(np.clip(1.2533 * num["spread"], 0.0, _MOST))
+    fields[:, INDEX_2["hours"]] = visits.sum(axis=1)
     for name in ("hour", "prev_hour"):
         made[name] = np.clip(num[name], -1, HOURS - 1)
     relative = to_bfloat(np.clip(profile, -_MOST, _MOST))

@@ -7,12 +7,13 @@ from numpy.typing import NDArray
 
 from watchkeeper.detection.config import DetectorConfig
 from watchkeeper.detection.devices import USUAL_OFTEN
-from watchkeeper.detection.series import F32, I64, Bools, between
+from watchkeeper.detection.series import F32, I64, Bools, between, constant
 
 Phase = Literal["open", "update", "clear"]
 PHASES: tuple[Phase | None, ...] = (None, "open", "update", "clear")
-CAUTION = np.float32(48.0)
+CAUTION = constant(48.0)
 """Readings at which half of a surprise is believed."""
+NOTHING, HUNDRED, ONE, RECENT = (constant(x) for x in (0.0, 100.0, 1.0, 0.05))
 BLOCK = 32
 """Readings of a block: its greatest surprise is what the bar is learnt from."""
 STANDING = 4
@@ -23,54 +24,58 @@ CLIP = np.float32(1.2)
 """An excess counts for no more than this many times the mean excess …"""
 UNCLIPPED = np.float32(1.0 / (1.0 - np.exp(-1.2)))
 """… which for exponential excesses makes their mean smaller by this factor."""
-USUAL_MS, FREQUENT_MS = 300_000.0, 1_000.0
+USUAL_MS, FREQUENT_MS = constant(300_000.0), constant(1_000.0)
 """A device that is heard twice as often has twice the chances of a false alarm in a week; between these intervals."""
-BLOCKS_A_WEEK = 7 * 86_400_000 / (BLOCK * USUAL_MS)
-OLD, AGEING = np.float32(4000.0), np.float32(0.11)
+BLOCKS_A_WEEK = 7 * 86_400_000 / (BLOCK * float(USUAL_MS))
+OLD, AGEING = constant(4000.0), constant(0.11)
 """Ranks among more readings reach further: what the logarithm of a device's readings, relative to OLD, counts."""
-GAP, FORGET = 10.0, 1e-3
+GAP, FORGET = constant(10.0), 1e-3
 """A pause longer than GAP usual intervals is a gap; each interval missed takes this share of what is known."""
 
 
 def in_order(devices: NDArray[np.void], ts: I64, config: DetectorConfig) -> Bools:
     """Whether each device's reading is not older than its last; a clock that stays behind is believed in the end."""
-    ordered: Bools = (ts >= devices["last_ts"]) | (devices["late"] + 1 >= config.late_readings)
-    late = devices["late"]
-    late += 1.0
-    late[ordered] = 0.0
+    late, before = devices["late"], devices["last_ts"]
+    ordered: Bools = (ts >= before) | (late >= config.late_readings - 1)
+    late += ONE
+    late *= ~ordered
     _pass_time(devices, ts, ordered)
-    devices["last_ts"] = np.where(ordered, ts, devices["last_ts"])
+    before[ordered] = ts[ordered]
     return ordered
 
 
 def believed(nats: F32, n: F32) -> F32:
     """Surprises as far as the n readings they are ranked among bear them out."""
-    return np.asarray(nats * (n / (n + CAUTION)), np.float32)
+    borne_out: F32 = nats * (n / (n + CAUTION))
+    return borne_out
 
 
-def bar_of(devices: NDArray[np.void], n: F32, config: DetectorConfig) -> F32:
+def bar_of(devices: NDArray[np.void], often: F32, n: F32, config: DetectorConfig) -> F32:
     """Nats that a device's metrics exceed about as often as the target says, by what its blocks have shown.
 
     Peaks over a threshold: blocks beyond `usual_surprise` exceed it by exponentially distributed amounts (Pickands,
     Statistical inference using extreme order statistics, 1975), so that a rarer bar is a logarithm further away.
 
-    n  float32 (r): the readings that each surprise is ranked among
+    often, n  float32 (r): see `frequency`; the readings that each surprise is ranked among
     """
-    chances = devices["often"] * (np.float32(BLOCKS_A_WEEK / config.target_a_week) * _frequent(devices))
-    further = np.log(np.maximum(chances, 1.0)) + AGEING * np.log((n + 100.0) / OLD)
+    chances = devices["often"] * (np.float32(BLOCKS_A_WEEK / config.target_a_week) * often)
+    further = np.log(np.maximum(chances, ONE)) + AGEING * np.log((n + HUNDRED) / OLD)
     bar = np.float32(config.usual_surprise) + devices["excess"] * further
-    return np.asarray(np.maximum(bar, config.least_surprise), np.float32)
+    least: F32 = np.maximum(bar, np.float32(config.least_surprise))
+    return least
 
 
-def joint_bar_of(devices: NDArray[np.void], config: DetectorConfig) -> F32:
+def joint_bar_of(often: F32, config: DetectorConfig) -> F32:
     """Nats that all metrics of a device together exceed about as often."""
-    further = np.float32(config.joint_frequency) * np.log(_frequent(devices))
-    return np.asarray(further + np.float32(config.joint_surprise), np.float32)
+    further = np.float32(config.joint_frequency) * np.log(often)
+    bar: F32 = further + np.float32(config.joint_surprise)
+    return bar
 
 
-def _frequent(devices: NDArray[np.void]) -> F32:
+def frequency(devices: NDArray[np.void]) -> F32:
     """How many times as often as every five minutes a device is heard, at most once a second."""
-    return np.asarray(USUAL_MS / between(devices["interval"], FREQUENT_MS, USUAL_MS), np.float32)
+    often: F32 = USUAL_MS / between(devices["interval"], FREQUENT_MS, USUAL_MS)
+    return often
 
 
 def advance(
@@ -145,13 +150,15 @@ def confidence(devices: NDArray[np.void], config: DetectorConfig) -> F32:
 def _pass_time(devices: NDArray[np.void], ts: I64, ordered: Bools) -> None:
     """Learn the usual interval; what was known fades with what was missed."""
     interval, known = devices["interval"], devices["known"]
-    passed = np.where(ordered & (devices["last_ts"] >= 0), ts - devices["last_ts"], 0).astype(np.float32)
-    passed = np.maximum(passed, 0.0)
-    told = interval > 0
+    before = devices["last_ts"]
+    passed = np.maximum(ts - before, 0).astype(np.float32)
+    passed *= ordered & (before >= 0)
+    told = interval > NOTHING
     longest = GAP * interval
     gap = told & (passed > longest)
     if np.count_nonzero(gap):
         missed = np.minimum(passed[gap] / np.maximum(interval[gap], 1.0), 1e5)
         known[gap] *= np.exp(-FORGET * missed)
-    usual = np.where(told, np.minimum(passed, longest), passed)
-    interval += (passed > 0) * (usual - interval) * np.where(told, np.float32(0.05), np.float32(1.0))
+        passed[gap] = longest[gap]
+    rate = RECENT if np.count_nonzero(told) == told.size else np.where(told, RECENT, ONE)
+    interval += (passed > NOTHING) * (passed - interval) * rate

@@ -12,19 +12,20 @@ from numpy.typing import NDArray
 
 from watchkeeper.detection.baseline import Observed
 from watchkeeper.detection.devices import PLACES
-from watchkeeper.detection.series import F32, I64, INDEX, Bools, between
+from watchkeeper.detection.series import F32, I64, INDEX, Bools, between, constant
 from watchkeeper.detection.surprise import count_in, scale_of, surprise
 
 SMOOTHED, CENTRE, VARIANCE = INDEX["smooth"], INDEX["centre"], INDEX["variance"]
-NONE = np.float32(np.inf)
-SMOOTH, LEARN, QUICK = np.float32(1 / 8), np.float32(1 / 3000), np.float32(1 / 64)
-SHRINK, CAUTION, CLIP, GATE = np.float32(0.05), np.float32(200.0), np.float32(4.0), np.float32(2.5)
-MOST = np.float32(50.0)
-FEW = 30
+SMOOTH, LEARN, QUICK = constant(1 / 8), constant(1 / 3000), constant(1 / 64)
+KEPT, CAUTION, CLIP, GATE = np.array(1.0 - np.float32(0.05), np.float64), constant(200.0), constant(4.0), constant(2.5)
+"""KEPT: the share of each correlation that the shrinking leaves; the others as they are named."""
+MOST, LEAST_UNIT, FURTHEST = constant(50.0), constant(-50.0), constant(1e6)
+NONE, NOTHING, ONE = constant(np.inf), constant(0.0), constant(1.0)
+FEW = constant(30)
 """Readings of a metric before it takes part."""
-GUARD = 50
+GUARD = constant(50)
 """Readings after which deviations are clipped before they are learnt."""
-LASTING = 600
+LASTING = constant(600)
 """Readings after which flagged places are taken for the new usual ones."""
 FIRST_BOUND, JOINT_BINS = 0.25, 8
 PRIOR, BEYOND = 95.0, (92.0, 76.0, 38.0, 3.8, 0.095, 9.5e-4, 9.5e-6, 9.5e-8)
@@ -32,8 +33,7 @@ PRIOR, BEYOND = 95.0, (92.0, 76.0, 38.0, 3.8, 0.095, 9.5e-4, 9.5e-6, 9.5e-8)
 JOINT_SCALE = scale_of(FIRST_BOUND, (PRIOR,), (BEYOND,), 4096.0)
 _ACROSS = PLACES + 1
 """Steps from one cell of a flat matrix' diagonal to the next."""
-_TINY = np.float32(1e-30)
-_LEAST = np.float32(1e-9)
+_TINY, _LEAST = constant(1e-30), constant(1e-9)
 
 
 class Joined(NamedTuple):
@@ -51,41 +51,41 @@ def join(devices: NDArray[np.void], block: F32, seen: Observed, row: I64, place:
     """
     r = devices.size
     smooth, centre, variance = block[SMOOTHED], block[CENTRE], block[VARIANCE]
-    young = np.float32(1.0) / (seen.n + np.float32(1.0))
+    n, young = seen.n, seen.young
     smooth += np.maximum(SMOOTH, young) * (seen.value - smooth)
     away = smooth - centre
-    ranked, n = place < PLACES, seen.n
+    ranked = place < PLACES
     flat = row * PLACES + np.minimum(place, PLACES - 1)
     joint = devices["joint"].copy()
     deviation = np.sqrt(joint[:, ::_ACROSS] + _LEAST)
     nats, share = np.zeros(r, np.float32), np.zeros(row.size, np.float32)
     inside = (ranked & (n >= FEW)).nonzero()[0]
     count = np.bincount(row[inside], minlength=r).astype(np.float32)
-    several = count > 1
+    several = count > ONE
     flagged = np.zeros(r, bool)
     if np.count_nonzero(several):
         cell = flat[inside]
-        z = between(away / (np.sqrt(variance) + _TINY), -MOST, MOST)
+        z = between(away / (np.sqrt(variance) + _TINY), LEAST_UNIT, MOST)
         inverse, scaled = np.zeros(r * PLACES, np.float32), np.zeros(r * PLACES, np.float32)
-        inverse[cell] = np.float32(1.0) / deviation.reshape(-1)[cell]  # 0 of those that are absent
+        inverse[cell] = ONE / deviation.reshape(-1)[cell]  # 0 of those that are absent
         scaled[cell] = z[inside]
         scaled *= inverse
         each = inverse.reshape(r, PLACES)
-        matrix = (each[:, :, None] * each[:, None, :]).astype(np.float64)
+        matrix = np.multiply(each[:, :, None], each[:, None, :]).astype(np.float64)
         matrix *= joint.reshape(r, PLACES, PLACES)
-        matrix *= 1.0 - SHRINK
+        matrix *= KEPT
         matrix.reshape(r, -1)[:, ::_ACROSS] = 1.0
         solved = np.linalg.solve(matrix, scaled.reshape(r, PLACES, 1)).reshape(r, PLACES)
         parts = (scaled.reshape(r, PLACES) * solved).astype(np.float32)
         known = devices["joint_n"]
-        squared = parts.sum(axis=1) / (np.maximum(count, 1.0) * (np.float32(1.0) + CAUTION / (known + 1.0)))
-        squared = between(squared, 0.0, np.float32(1e6))
-        share[inside] = np.maximum(parts.reshape(-1)[cell], 0.0)
+        squared = np.add.reduce(parts, axis=1) / (np.maximum(count, ONE) * (ONE + CAUTION / (known + ONE)))
+        squared = between(squared, NOTHING, FURTHEST)
+        share[inside] = np.maximum(parts.reshape(-1)[cell], NOTHING)
         counts = devices["joint_counts"].T[None].copy()
         nats = several * surprise(JOINT_SCALE, counts, devices["joint_counted"], squared[None])[0]
         flagged = several & (squared > GATE) & (known > FEW)
         _count(devices, counts, squared, flagged, several)
-    _learn(devices, block, _Step(away, seen.value, n, row, flat, ranked, joint, deviation, flagged))
+    _learn(devices, block, _Step(away, seen.value, n, young, row, flat, ranked, joint, deviation, flagged))
     return Joined(nats.astype(np.float32), share)
 
 
@@ -93,6 +93,7 @@ class _Step(NamedTuple):
     away: F32
     value: F32
     n: F32
+    young: F32
     row: I64
     flat: I64
     ranked: Bools
@@ -105,7 +106,7 @@ def _count(devices: NDArray[np.void], counts: F32, squared: F32, flagged: Bools,
     wild = devices["joint_wild"]
     wild += several
     wild *= flagged | ~several
-    counted = several & ((wild <= 1.0) | (wild > LASTING))
+    counted = several & ((wild <= ONE) | (wild > LASTING))
     count_in(JOINT_SCALE, counts, devices["joint_counted"], squared[None], counted)
     devices["joint_counts"] = counts[0].T
     devices["joint_n"] += several
@@ -115,8 +116,10 @@ def _learn(devices: NDArray[np.void], block: F32, step: _Step) -> None:
     """Places, spreads and correlations, from what is not flagged or has lasted."""
     r, row = devices.size, step.row
     lasting = devices["joint_wild"] > LASTING
-    rate = np.maximum(np.float32(1.0) / (step.n + np.float32(1.0)), np.where(lasting, QUICK, LEARN)[row])
-    rate *= (~step.flagged | lasting)[row]
+    quick = np.where(lasting, QUICK, LEARN)[row] if np.count_nonzero(lasting) else LEARN
+    rate = np.maximum(step.young, quick)
+    if np.count_nonzero(step.flagged):
+        rate *= (~step.flagged | lasting)[row]
     centre, variance = block[CENTRE], block[VARIANCE]
     guarded = step.n > GUARD
     usual = np.sqrt(variance) * step.deviation.reshape(-1)[step.flat]
@@ -126,13 +129,12 @@ def _learn(devices: NDArray[np.void], block: F32, step: _Step) -> None:
     square = np.square(step.value - centre)
     most = np.where(guarded, CLIP * CLIP * variance, NONE)
     variance += rate * (np.minimum(square, most) - variance)
-    unit = between(moved / (np.sqrt(variance) + _TINY), -MOST, MOST)
-    taking = step.flat if step.ranked.all() else step.flat[step.ranked]
-    placed = np.zeros((2, r * PLACES), np.float32)
-    placed[0, taking], placed[1, taking] = (
-        (unit, rate) if taking is step.flat else (unit[step.ranked], rate[step.ranked])
-    )
-    own, speed = placed.reshape(2, r, PLACES)
+    unit = between(moved / (np.sqrt(variance) + _TINY), LEAST_UNIT, MOST)
+    own, speed = np.zeros((2, r, PLACES), np.float32)
+    taking = step.flat
+    if np.count_nonzero(step.ranked) < taking.size:
+        taking, unit, rate = taking[step.ranked], unit[step.ranked], rate[step.ranked]
+    own.reshape(-1)[taking], speed.reshape(-1)[taking] = unit, rate
     both = np.minimum(speed[:, :, None], speed[:, None, :])
     both *= own[:, :, None] * own[:, None, :] - step.joint.reshape(both.shape)
     devices["joint"] = step.joint + both.reshape(r, -1)

@@ -7,13 +7,14 @@ different devices at once, so the result does not depend on how the stream is cu
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from watchkeeper.detection.baseline import YOUNG, Observed, keep, observe
+from watchkeeper.detection.baseline import NOTHING, YOUNG, Observed, keep, observe
 from watchkeeper.detection.config import DEFAULT, DetectorConfig
 from watchkeeper.detection.episode import (
     PHASES,
@@ -23,6 +24,7 @@ from watchkeeper.detection.episode import (
     believed,
     confidence,
     end_blocks,
+    frequency,
     in_order,
     joint_bar_of,
     note,
@@ -30,12 +32,12 @@ from watchkeeper.detection.episode import (
 from watchkeeper.detection.features import FEATURE_NAMES, features
 from watchkeeper.detection.joint import join
 from watchkeeper.detection.model import Model
-from watchkeeper.detection.season import DayClock
+from watchkeeper.detection.season import LocalTime, utc
 from watchkeeper.detection.series import F32, F64, I64, Bools
-from watchkeeper.detection.state import DetectorState
+from watchkeeper.detection.state import MOST_PLACES, DetectorState
 
-SEVERAL = np.float32(3.0)
-"""Nats that the most surprising of m metrics gives up per log m: about one for chance, two for caution."""
+SEVERAL: F32 = np.float32(3.0) * np.log(np.maximum(np.arange(MOST_PLACES + 1), 1)).astype(np.float32)
+"""Nats that the most surprising of m metrics gives up, by m: 3 log m, about one part for chance, two for caution."""
 FOREST_WORTH, FOREST_TOLERANCE, FOREST_RATE = 0.5, 3.2, 0.35
 
 
@@ -93,6 +95,7 @@ class _Round(NamedTuple):
     readings: I64  # (r), into the batch
     rows: I64  # (r), of the devices
     local: I64  # (pairs), into readings
+    held: I64  # (r), pairs of each reading
     starts: I64  # first pair of each reading that has one
     column: I64  # (pairs), into the caller's metrics
     slots: I64  # (pairs)
@@ -112,6 +115,7 @@ def score(  # noqa: PLR0913 - a batch is columns
     metrics: Sequence[str],
     values: F64,
     *,
+    local: LocalTime | None = None,
     model: Model | None = None,
     config: DetectorConfig = DEFAULT,
     views: bool = False,
@@ -120,14 +124,16 @@ def score(  # noqa: PLR0913 - a batch is columns
 
     devices, metrics  distinct names; device  int (n) into devices; ts  int64 (n), epoch ms
     values            float64 (n, m); NaN and infinities are absent values
+    local             the time by the devices' own clocks; without: UTC, with rest at weekends
     A reading older than its device's last is scored, and changes nothing. ValueError if shapes or names do not fit.
     """
     plan = _plan(state, devices, device, ts, metrics, values, config)
     n, times = len(ts), np.asarray(ts, np.int64)
+    local = local or utc(times)
     out = Scored(np.zeros(n), np.ones(n, bool), np.zeros(n, bool), [], plan.unscored, _no_views(n, metrics, views))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for each in plan.rounds:
-            _take(state, each, times[each.readings], metrics, model, config, out)
+            _take(state, each, times[each.readings], local, metrics, model, config, out)
     out.edges.sort(key=lambda edge: edge.row)
     return out
 
@@ -137,11 +143,12 @@ def measured_features(
 ) -> tuple[F64, Bools]:
     """What training learns from one device's past: features (n, 8), and which readings had a settled metric."""
     found, warm = np.zeros((len(ts), len(FEATURE_NAMES))), np.zeros(len(ts), bool)
+    local = utc(ts)
     plan = _plan(state, ("history",), np.zeros(len(ts), np.int64), ts, metrics, values, config)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for each in plan.rounds:
             ordered = in_order(state.devices[each.rows], ts[each.readings], config)
-            seen, block, records = _measure(state, each, ts[each.readings], config)
+            seen, block, records = _measure(state, each, local, config)
             keep(records, block, each.x, seen.flagged)
             state.series[each.slots] = records
             if ordered.all():
@@ -154,6 +161,7 @@ def _take(
     state: DetectorState,
     each: _Round,
     ts: I64,
+    local: LocalTime,
     metrics: Sequence[str],
     model: Model | None,
     config: DetectorConfig,
@@ -164,25 +172,25 @@ def _take(
     devices = state.devices[each.rows]
     moved = ts != devices["last_ts"]
     ordered = in_order(devices, ts, config)
-    clocks = None if ordered.all() else devices.copy()
-    seen, block, records = _measure(state, each, ts, config)
-    joined = join(devices, block, seen, each.local, records["place"].astype(np.int64))
+    clocks = None if np.count_nonzero(ordered) == r else devices.copy()
+    seen, block, records = _measure(state, each, local, config)
+    joined = join(devices, block, seen, each.local, records["place"])
     keep(records, block, each.x, seen.flagged)
 
-    count = np.bincount(each.local, minlength=r)
-    present = count > 0
+    present = each.held > 0
     single, n = np.zeros(r, np.float32), np.zeros(r, np.float32)
     if each.local.size:
         single[present] = np.maximum.reduceat(seen.smoothed, each.starts)
         n[present] = np.maximum.reduceat(seen.n, each.starts)
-    single -= SEVERAL * np.log(np.maximum(count, 1)).astype(np.float32)
-    np.maximum(single, 0.0, out=single)
+    single -= SEVERAL[each.held]
+    np.maximum(single, NOTHING, out=single)
     if model is not None:
         single += _forest(model, devices, seen, each)
     single = believed(single, n)
     end_blocks(devices, moved, config)
-    alone = single / bar_of(devices, n, config)
-    jointly = believed(joined.nats, n) / joint_bar_of(devices, config)
+    often = frequency(devices)
+    alone = single / bar_of(devices, often, n, config)
+    jointly = believed(joined.nats, n) / joint_bar_of(often, config)
     together = jointly > alone
     unit = np.float32(config.open_surprise)
     surprise = unit * np.where(together, jointly, alone)
@@ -202,7 +210,7 @@ def _take(
     out.score[each.readings] = surprise / (surprise + unit)
     out.warming[each.readings] = devices["readings"] <= config.warm_readings
     out.anomalous[each.readings] = devices["is_open"] > 0
-    edges = np.flatnonzero(edge)
+    edges = edge.nonzero()[0]
     if not edges.size and out.views is None:
         return
     seen_views = _views(each, seen, joined.share, together, surprise)
@@ -217,10 +225,12 @@ def _take(
 
 
 def _measure(
-    state: DetectorState, each: _Round, ts: I64, config: DetectorConfig
+    state: DetectorState, each: _Round, local: LocalTime, config: DetectorConfig
 ) -> tuple[Observed, F32, NDArray[np.void]]:
     records = state.series[each.slots]
-    seen, block = observe(records, each.x, DayClock(ts[each.local]), config.relearn_readings)
+    rows = each.readings[each.local]
+    at = LocalTime(local.ms[rows], local.resting[rows])
+    seen, block = observe(records, each.x, at, config.relearn_readings)
     return seen, block, records
 
 
@@ -250,33 +260,39 @@ def _plan(
     values = np.asarray(values, np.float64)
     if values.shape != (n, len(metrics)) or len(device) != n:
         raise ValueError(f"{n} times, {len(device)} devices and values of {values.shape} for {len(metrics)} metrics")
-    if len(set(devices)) != len(devices) or len(set(metrics)) != len(metrics):
+    names, column_of = _by_name(tuple(metrics))
+    if len(set(devices)) != len(devices) or len(set(names)) != len(names):
         raise ValueError("devices and metrics must be distinct")
-    if n and not 0 <= int(device.min()) <= int(device.max()) < len(devices):
+    if n and not 0 <= int(np.minimum.reduce(device)) <= int(np.maximum.reduce(device)) < len(devices):
         raise ValueError("a reading names a device that is not listed")
-    by_name = sorted(range(len(metrics)), key=metrics.__getitem__)
-    names = tuple(metrics[column] for column in by_name)
-    ordered = values[:, by_name]
+    ordered = values[:, column_of]
     own = state.device_rows(devices)[np.asarray(device, np.int64)] if n else np.zeros(0, np.int64)
     finite = np.isfinite(ordered)
     slots = state.find(own, names, config.most_metrics)
-    while np.count_nonzero(finite & (slots == -1)):
+    while np.count_nonzero(slots == -1) and np.count_nonzero(finite & (slots == -1)):
         for row, column in np.argwhere(finite & (slots == -1)).tolist():
             state.add(int(own[row]), names[column], config.most_metrics)
         slots = state.find(own, names, config.most_metrics)
     scored = finite & (slots >= 0)
     unscored = int(np.count_nonzero(finite) - np.count_nonzero(scored))
-    column_of = np.array(by_name, np.int64)
     rounds = []
     for readings in _turns(own):
         whole = scored[readings]
         local, at = whole.nonzero()
-        held = whole.sum(axis=1)
-        starts = (np.cumsum(held) - held)[held > 0]
+        held = np.add.reduce(whole, axis=1, dtype=np.int64)
+        starts = (held.cumsum() - held)[held > 0]
         rows = readings[local]
-        part = (local, starts, column_of[at], slots[rows, at], ordered[rows, at])
+        part = (local, held, starts, column_of[at], slots[rows, at], ordered[rows, at])
         rounds.append(_Round(readings, own[readings], *part))
     return _Plan(rounds, unscored)
+
+
+@lru_cache(maxsize=256)
+def _by_name(metrics: tuple[str, ...]) -> tuple[tuple[str, ...], I64]:
+    """The metrics in order of name, and the column of each."""
+    column_of = np.array(sorted(range(len(metrics)), key=metrics.__getitem__), np.int64)
+    column_of.setflags(write=False)
+    return tuple(metrics[column] for column in column_of.tolist()), column_of
 
 
 def _turns(device: I64) -> list[I64]:

@@ -1,85 +1,121 @@
-"""The daily profile of a series: 24 hourly means that count only once they predict better than the last hour does."""
+"""The daily profile of a series: 24 hourly means that count only once they predict better than the last hour does.
+
+The profile is that of working days. A day of rest follows it by a share and an offset, learnt by normalised least mean
+squares (Widrow and Hoff, 1960) from its own hours: a closed office is flat on Sundays, a shop open at half the rate has
+half the hump, and neither takes more than two numbers. As far as days of rest are like the others, the profile learns
+from them too. Hours are those of the device's own clocks.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from watchkeeper.detection.series import F32, HOURS, I64, INDEX, Bools, from_bfloat, to_bfloat
+from watchkeeper.detection.series import (
+    F32,
+    HOURS,
+    I64,
+    INDEX,
+    MOST_COUNTED,
+    MOST_HOURS,
+    WHOLE,
+    Bools,
+    between,
+    from_bfloat,
+    to_bfloat,
+)
 
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 MEMORY_DAYS = 7
 ERROR_RATE = 1 / 36
 GAIN_STEP = 0.1
+REST_RATE, WEEK = np.float32(1 / 24), 7 * HOURS
+"""How fast the share and the offset of days of rest are learnt, by the hour, once a week of hours is in the profile."""
 
 
-class DayClock:
-    """For each reading its hour of day, UTC: int64 (n)."""
+class LocalTime(NamedTuple):
+    """Of each reading: epoch ms by the clocks of its device, int64 (n), and whether that is a day of rest, bool (n)."""
 
-    __slots__ = ("_into_day", "hour")
-
-    def __init__(self, ts: I64) -> None:
-        self._into_day: I64 = ts % (HOURS * HOUR_MS)
-        self.hour: I64 = self._into_day // HOUR_MS
-
-    def between(self, some: NDArray[np.intp]) -> tuple[I64, I64, F32]:
-        """The two hourly means that some of the readings lie between, and the share of the second.
-
-        Means stand for the middle of their hour.
-        """
-        shifted = self._into_day[some] - HOUR_MS // 2
-        left = (shifted // HOUR_MS) % HOURS
-        return left, (left + 1) % HOURS, ((shifted % HOUR_MS) / HOUR_MS).astype(np.float32)
+    ms: I64
+    resting: Bools
 
 
-def seasonal(records: NDArray[np.void], gain: F32, middle: F32, clock: DayClock) -> F32:
-    """What the time of day adds to the level, in the metric's unit (n): 0 while the profile is not believed."""
+def utc(ts: I64) -> LocalTime:
+    """The time of readings whose device is in no known time zone: UTC, with rest on Saturdays and Sundays."""
+    return LocalTime(ts, (ts // DAY_MS + 3) % 7 >= 5)  # 1970-01-01 was a Thursday
+
+
+def seasonal(records: NDArray[np.void], block: F32, at: LocalTime) -> F32:
+    """What the time of day adds to the level, in the metric's unit (n): 0 while the profile is not believed.
+
+    Means stand for the middle of their hour, and between two of them it runs straight.
+    """
+    gain = block[INDEX["gain"]]
     out = np.zeros(gain.size, np.float32)
     some = np.flatnonzero(gain > 0)
+    shifted = at.ms[some] - HOUR_MS // 2
+    left = shifted // HOUR_MS % HOURS
+    weight = (shifted % HOUR_MS / HOUR_MS).astype(np.float32)
     profile = records["profile"]
-    left, right, weight = clock.between(some)
-    low, high = from_bfloat(profile[some, left]), from_bfloat(profile[some, right])
-    value = gain[some] * (low + weight * (high - low) - middle[some])
+    low, high = from_bfloat(profile[some, left]), from_bfloat(profile[some, (left + 1) % HOURS])
+    value = low + weight * (high - low) - block[INDEX["middle"], some]
+    value = gain[some] * _on_its_day(value, records[some], block[:, some], at.resting[some])
     out[some] = np.where(np.isfinite(value), value, np.float32(0.0))
     return out
 
 
-def accumulate(records: NDArray[np.void], block: F32, x: F32, hour: I64, learn: Bools) -> None:
+def accumulate(records: NDArray[np.void], block: F32, x: F32, at: LocalTime, learn: Bools) -> None:
     """Take readings into their running hourly means, and finished hours into the profile; changes both in place.
 
     records (n) of the series, block float32 (fields, n) their fields, x float32 (n) offsets from their anchors
     """
+    hour = at.ms // HOUR_MS % HOURS + HOURS * at.resting
     other = records["hour"] != hour
     if np.count_nonzero(other):
         turned = np.flatnonzero(other)
         _finish_hour(records, block, turned)
         records["hour"][turned] = hour[turned]
-        block[INDEX["hour_n"], turned] = 0.0
-    count, mean = block[INDEX["hour_n"]], block[INDEX["hour_mean"]]
-    count += learn
-    mean += learn * (x - mean) / np.maximum(count, np.float32(1.0))
+        records["hour_n"][turned] = 0
+    count, mean = records["hour_n"], block[INDEX["hour_mean"]]
+    count += learn & (count < MOST_COUNTED)
+    mean += learn * (x - mean) / np.maximum(count, 1).astype(np.float32)
+
+
+def _on_its_day(value: F32, records: NDArray[np.void], block: F32, resting: Bools) -> F32:
+    """What the profile says relative to its mean (n), as it is on a working day or a day of rest."""
+    if not np.count_nonzero(resting):
+        return value
+    share = records["rest_share"].astype(np.float32) / np.float32(WHOLE)
+    return np.where(resting, share * value + block[INDEX["rest_offset"]], value)
 
 
 def _finish_hour(records: NDArray[np.void], block: F32, turned: NDArray[np.intp]) -> None:
-    at = turned[block[INDEX["hour_n"], turned] > 0]
+    at = turned[records["hour_n"][turned] > 0]
     if not at.size:
         return
-    part = block[:, at]
+    own, part = records[at], block[:, at]
 
     def field(name: str) -> F32:
         view: F32 = part[INDEX[name]]
         return view
 
-    hour, prev = records["hour"][at].astype(np.int64), records["prev_hour"][at].astype(np.int64)
+    slot, prev = own["hour"].astype(np.int64), own["prev_hour"].astype(np.int64)
+    hour, rest = slot % HOURS, slot >= HOURS
     mean = field("hour_mean")
     new = prev < 0
     field("origin")[new] = mean[new]
     offset = mean - field("origin")
-    profile = records["profile"][at]
+    profile = own["profile"]
     rows = np.arange(at.size)
-    old, before = from_bfloat(profile[rows, hour]), from_bfloat(profile[rows, prev])
+    old, before = from_bfloat(profile[rows, hour]), from_bfloat(profile[rows, prev % HOURS])
     known = ~new & np.isfinite(old) & np.isfinite(before)
 
     change = mean - field("prev_mean")
-    said = np.where(known, old - before, np.float32(0.0))
+    usual = old - field("middle")
+    now = _on_its_day(usual, own, part, rest)
+    then = _on_its_day(before - field("middle"), own, part, prev >= HOURS)
+    said = np.where(known, now - then, np.float32(0.0))
     rate = np.float32(ERROR_RATE) * known
     cap = np.where(field("plain_error") > 0, 6.0 * field("plain_error"), np.float32(np.inf))
     field("plain_error")[:] += rate * (np.minimum(np.abs(change), cap) - field("plain_error"))
@@ -88,14 +124,31 @@ def _finish_hour(records: NDArray[np.void], block: F32, turned: NDArray[np.intp]
     target = np.clip(1.5 * (1.0 - season / np.maximum(plain, np.float32(1e-30))), 0.0, 1.0)
     field("gain")[:] += known * np.clip(target - field("gain"), -GAIN_STEP, GAIN_STEP)
 
-    days = np.minimum(np.floor(field("hours") / HOURS) + 1.0, MEMORY_DAYS)
-    updated = np.where(np.isfinite(old), old + (offset - old) / days, offset)
+    every = from_bfloat(profile)
+    told = rest & np.isfinite(old) & (own["hours"] >= WEEK)
+    if np.count_nonzero(told):
+        missed = np.where(told, offset - field("middle") - now, np.float32(0.0))
+        _learn_rest(own, part, missed, np.where(told, usual, np.float32(0.0)), every)
+    alike = between(own["rest_share"] / WHOLE, 0.0, 1.0)
+    pace = np.where(rest, np.square(alike), 1.0) / np.minimum(np.floor(own["hours"] / HOURS) + 1.0, MEMORY_DAYS)
+    usual_day = offset - rest * field("rest_offset")
+    updated = np.where(np.isfinite(old), old + pace * (usual_day - old), usual_day)
     profile[rows, hour] = to_bfloat(np.clip(updated, -1e38, 1e38).astype(np.float32))
-    records["profile"][at] = profile
     every = from_bfloat(profile)
     seen = np.isfinite(every)
     field("middle")[:] = np.where(seen, every, np.float32(0.0)).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
-    field("hours")[:] += 1.0
+    own["hours"] = np.minimum(own["hours"] + 1, MOST_HOURS)
     field("prev_mean")[:] = mean
-    records["prev_hour"][at] = hour
+    own["prev_hour"] = slot
+    records[at] = own
     block[:, at] = part
+
+
+def _learn_rest(own: NDArray[np.void], part: F32, missed: F32, usual: F32, every: F32) -> None:
+    """Move the share and the offset of days of rest by what they missed (n), at hours that are usually so (n)."""
+    away = np.where(np.isfinite(every), every - part[INDEX["middle"]][:, None], np.float32(0.0))
+    power = np.maximum(np.square(away).mean(axis=1), np.square(usual)) + np.float32(1e-30)
+    step = REST_RATE * missed
+    part[INDEX["rest_offset"]] = between(part[INDEX["rest_offset"]] + step, -1e17, 1e17)
+    share = own["rest_share"] / WHOLE + step * usual / power
+    own["rest_share"] = np.rint(between(share, -4.0, 4.0) * WHOLE)

@@ -1,7 +1,8 @@
 """The memory of all series of a shard: one record of 256 bytes per (device, metric), in one array.
 
 A record keeps differences, not values: every level is an offset from `anchor`, so that a counter around 1e12 is known
-as exactly in 32 bits as a ratio around 1. The daily profile is 24 bfloat16, the tails are counts.
+as exactly in 32 bits as a ratio around 1. The profile of a working day is 24 bfloat16, and a day of rest is told by
+how much of that it follows and how far it is off; the tails are counts.
 """
 
 from typing import Any
@@ -43,11 +44,10 @@ FIELDS = (
     "wild",  # consecutive flagged readings
     "gain",  # 0..1: how far the daily profile is believed
     "middle",  # mean of the profile
-    "hours",  # hours averaged into the profile
-    "hour_n",  # readings of the hour now being averaged
     "plain_error",  # error of "as the last hour", to judge the profile by
     "season_error",  # error of "as the last hour, plus what the profile says"
     "variance",  # of single readings around `centre`
+    "rest_offset",  # how far days of rest are from the mean of the profile
 )
 INDEX = {name: row for row, name in enumerate(FIELDS)}
 OFFSETS = 10  # of FIELDS, the first
@@ -62,21 +62,29 @@ RECORD = np.dtype(
         ("fields", "<f4", (len(FIELDS),)),
         ("tails", "<u2", (TAILS * BINS,)),
         ("profile", "<u2", (HOURS,)),
-        ("hour", "i1"),  # hour of day now being averaged (-1: none)
-        ("prev_hour", "i1"),  # hour of day last averaged (-1: none)
+        ("hour", "i1"),  # hour now being averaged (-1: none), those of days of rest from 24 on
+        ("prev_hour", "i1"),  # hour last averaged (-1: none)
         ("place", "u1"),  # the how-manieth metric of its device
         ("counted", "<u2"),  # readings counted in the tails; they are halved together when it is full
-        ("spare", "u1"),
+        ("hours", "u1"),  # hours averaged into the profile, MOST_HOURS at the most
+        ("hour_n", "<u2"),  # readings of the hour now being averaged
+        ("rest_share", "<i2"),  # how much of the profile days of rest follow, in parts of WHOLE
     ]
 )
+WHOLE, MOST_HOURS, MOST_COUNTED = 4096, 250, 65_535
 UNKNOWN = 0x7FC0  # an hour of day never seen: bfloat16's NaN
 
 
 def fresh(count: int) -> NDArray[np.void]:
     """Records of series never seen."""
     made: NDArray[np.void] = np.zeros(count, RECORD)
-    made["hour"], made["prev_hour"], made["profile"] = -1, -1, UNKNOWN
+    made["hour"], made["prev_hour"], made["profile"], made["rest_share"] = -1, -1, UNKNOWN, WHOLE
     return made
+
+
+def constant(x: float) -> F32:
+    """A float32 without dimensions: with a short array it costs half of what a number does."""
+    return np.array(x, np.float32)
 
 
 def between(x: NDArray[Any], low: Any, high: Any) -> NDArray[Any]:  # noqa: ANN401 - as np.clip

@@ -2,8 +2,8 @@
 
 Format: b"WKD" and the version as a digit, CRC-32 of the rest, then MessagePack of the devices' names, the metrics'
 names, how many series each device has, the metric of each series, and the records of devices and series (devices.py,
-series.py), little-endian. Devices and their metrics are sorted, so equal states are equal bytes. Format 1 is converted:
-earlier.py.
+series.py), little-endian. Devices and their metrics are sorted, so equal states are equal bytes. Formats 1 and 2 are
+converted: earlier.py, second.py.
 """
 
 import copy
@@ -14,15 +14,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from watchkeeper.detection import earlier
+from watchkeeper.detection import earlier, second
 from watchkeeper.detection.devices import DEVICE, fresh_devices
 from watchkeeper.detection.series import BINS, FIELDS, HOURS, I64, INDEX, RECORD, TAILS, fresh, from_bfloat
 from watchkeeper.errors import StateError
 from watchkeeper.migration import Upgrades, migrated
 
 MAGIC = b"WKD"
-VERSION = 2
-UPGRADES: Upgrades = {1: earlier.upgrade}
+VERSION = 3
+UPGRADES: Upgrades = {1: earlier.upgrade, 2: second.upgrade}
 """What leads from an earlier version's `_Stored`, as a list, to the next one's."""
 MOST_PLACES = 255
 
@@ -200,7 +200,7 @@ def _check(devices: NDArray[np.void], series: NDArray[np.void]) -> None:
     numbers = [devices[name] for name, (kind, *_) in (DEVICE.fields or {}).items() if kind.base == np.dtype("<f4")]
     fields, tails = series["fields"], series["tails"].reshape(-1, TAILS * BINS)
     profile = from_bfloat(series["profile"])
-    counts = fields[:, [INDEX[name] for name in ("n", "changes", "repeats", "longest", "wild", "hours", "hour_n")]]
+    counts = fields[:, [INDEX[name] for name in ("n", "changes", "repeats", "longest", "wild")]]
     spreads = fields[:, [INDEX[n] for n in ("spread", "step", "short", "near_spread", "wide_spread", "variance")]]
     sane = (
         all(np.isfinite(part).all() for part in (*numbers, fields, series["anchor"]))
@@ -209,10 +209,10 @@ def _check(devices: NDArray[np.void], series: NDArray[np.void]) -> None:
         and bool((devices["joint_counts"] <= devices["joint_counted"][:, None]).all())
         and bool(np.abs(fields).max(initial=0.0) < 1e36)
         and bool((np.isfinite(profile) | np.isnan(profile)).all())
-        and all(((series[name] >= -1) & (series[name] < HOURS)).all() for name in ("hour", "prev_hour"))
+        and all(((series[name] >= -1) & (series[name] < 2 * HOURS)).all() for name in ("hour", "prev_hour"))
     )
     if not sane:
         raise ValueError("a record holds impossible values")
 
 
-assert len(FIELDS) * 4 + TAILS * BINS * 2 + HOURS * 2 + 8 + 6 == RECORD.itemsize  # noqa: S101 - the budget
+assert len(FIELDS) * 4 + TAILS * BINS * 2 + HOURS * 2 + 8 + 10 == RECORD.itemsize <= 256  # noqa: S101 - the budget

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from watchkeeper.detection.series import F32, Bools, between
+from watchkeeper.detection.series import F32, Bools, between, constant
 
-TINY = np.float32(1e-9)
+TINY, ZERO, ONE = constant(1e-9), constant(0.0), constant(1.0)
 
 
 class Scale(NamedTuple):
@@ -23,26 +23,28 @@ class Scale(NamedTuple):
     weight  (tails, 1): the readings that the prior is worth; prior (tails, bins, 1): those of them beyond each bound
     """
 
-    first: float
+    inverse: F32  # of `first`
+    last: F32  # lower bound of the last two, by number
     bounds: F32
     weight: F32
     prior: F32
-    full: float
+    full: F32
 
 
 def scale_of(first: float, weights: Sequence[float], beyond: Sequence[Sequence[float]], full: float) -> Scale:
     """Bounds at first, 2 first, 4 first …; `beyond` (tails, bins): how many of `weights` (tails) readings are there."""
     prior = np.asarray(beyond, np.float32)[:, :, None]
     bounds = (first * 2.0 ** np.arange(prior.shape[1])).astype(np.float32)[:, None]
-    return Scale(first, bounds, np.asarray(weights, np.float32)[:, None], prior, full)
+    weight = np.asarray(weights, np.float32)[:, None]
+    return Scale(constant(1.0 / first), constant(prior.shape[1] - 2), bounds, weight, prior, constant(full))
 
 
 def surprise(scale: Scale, counts: F32, total: F32, z: F32) -> F32:
     """Nats (tails, n) of distances z (tails, n), given counts (tails, bins, n) among total (n) readings."""
     tails, bins, width = counts.shape
-    share = z * np.float32(1.0 / scale.first)
+    share = z * scale.inverse
     at = np.log2(np.maximum(share, TINY))
-    below = between(at, 0.0, bins - 2).astype(np.int32)
+    below = between(at, ZERO, scale.last).astype(np.int32)
     place = below * width
     place += _corners(tails, bins, width)
     known = np.log(counts + scale.prior).reshape(-1)
@@ -51,12 +53,12 @@ def surprise(scale: Scale, counts: F32, total: F32, z: F32) -> F32:
     low -= step
     place += width
     step -= known.take(place)
-    inner = np.minimum(share, 1.0)
+    inner = np.minimum(share, ONE)
     inner *= low
     at -= below
     step *= at
     low += step
-    nats: F32 = np.where(share < 1.0, inner, low)
+    nats: F32 = np.where(share < ONE, inner, low)
     return nats
 
 
@@ -64,8 +66,8 @@ def count_in(scale: Scale, counts: F32, total: F32, z: F32, counted: Bools) -> N
     """Take distances z (tails, n) into counts (tails, bins, n) and total (n) where counted (n), in place."""
     counts += (z[:, None, :] >= scale.bounds) & counted
     total += counted
-    if np.count_nonzero(total >= scale.full):
-        full = np.flatnonzero(total >= scale.full)
+    full = (total >= scale.full).nonzero()[0]
+    if full.size:
         counts[:, :, full] = np.floor(counts[:, :, full] / 2)
         total[full] = np.floor(total[full] / 2)
 

@@ -53,6 +53,10 @@ class Calendar(msgspec.Struct, frozen=True):
                 inside |= (minute < end) & self._on(day - 1)
         return inside
 
+    def rests(self, local: Ints) -> Bools:
+        """Which moments, in epoch ms by local clocks, are on days that it leaves out, whatever the hour."""
+        return ~self._on(local // (DAY_MINUTES * MINUTE_MS))
+
     def _on(self, day: Ints) -> Bools:
         on = np.isin((day + 3) % 7, self.days)  # 1970-01-01 was a Thursday
         if self.dates is not None:
@@ -60,8 +64,14 @@ class Calendar(msgspec.Struct, frozen=True):
         return on & ~np.isin(day, self.holidays) if self.holidays else on
 
 
+WORKING_WEEK = Calendar(days=(0, 1, 2, 3, 4))
+"""When a device is at work of which nobody has said it."""
+
+
 def offsets(ts: Ints, zone: str) -> Ints:
     """How far the clocks of a time zone are ahead of UTC at these moments, in ms, changes of summer time included."""
+    if zone == "UTC":
+        return np.zeros(len(ts), np.int64)
     quarters, place = np.unique(np.clip(ts, _FIRST, _LAST) // _QUARTER_MS, return_inverse=True)
     return np.array([_offset(zone, quarter) for quarter in quarters.tolist()], np.int64)[place]
 

@@ -10,8 +10,10 @@ import numpy as np
 
 from watchkeeper.detection.config import DEFAULT
 from watchkeeper.detection.scorer import score
+from watchkeeper.detection.season import LocalTime
 from watchkeeper.detection.state import VERSION, DetectorState
 from watchkeeper.ids import episode_id, text_id
+from watchkeeper.knowledge.calendars import WORKING_WEEK, offsets
 from watchkeeper.knowledge.catalogue import ITSELF
 from watchkeeper.outcome import Delivered, Emit, Outcome
 from watchkeeper.packs import Pack, Table
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
     from watchkeeper.context import Context
     from watchkeeper.detection.scorer import Edge
+    from watchkeeper.knowledge.calendars import Calendar
+    from watchkeeper.knowledge.catalogue import Catalogue
     from watchkeeper.packs import Ints
 
 log = logging.getLogger(__name__)
@@ -76,11 +80,25 @@ def _score(pack: Pack, table: Table, state: DetectorState, ctx: Context) -> tupl
     names = {f"{who.tenant}\0{who.device}": None for who in pack.devices}
     number = {name: index for index, name in enumerate(names)}
     device = np.array([number[f"{who.tenant}\0{who.device}"] for who in pack.devices], np.int64)[table.device]
-    scored = score(state, list(names), device, table.ts, table.metrics, table.values.T, model=ctx.model)
+    local = local_time(pack, table, ctx.bundle.catalogue)
+    scored = score(state, list(names), device, table.ts, table.metrics, table.values.T, local=local, model=ctx.model)
     flags = table.flags.copy()
     flags[scored.warming] |= Flag.WARMING
     flags[scored.anomalous] |= Flag.ANOMALOUS
     return dataclasses.replace(table, flags=flags, score=scored.score), scored.edges, scored.unscored
+
+
+def local_time(pack: Pack, table: Table, catalogue: Catalogue) -> LocalTime:
+    """The time of a table's readings by the clocks of their devices, and whether those rest on that day."""
+    weeks: dict[tuple[str, Calendar], int] = {}
+    profiles = [catalogue.profile(who.device) for who in pack.devices]
+    week = np.array([weeks.setdefault((p.time_zone, p.calendar or WORKING_WEEK), len(weeks)) for p in profiles])
+    ms, resting = table.ts.copy(), np.zeros(len(table), np.bool_)
+    for (zone, calendar), number in weeks.items():
+        here = week[table.device] == number
+        ms[here] += offsets(table.ts[here], calendar.time_zone or zone)
+        resting[here] = calendar.rests(ms[here])
+    return LocalTime(ms, resting)
 
 
 def _apart(pack: Pack) -> bool:

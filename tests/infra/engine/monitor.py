@@ -8,6 +8,7 @@ import itertools
 import re
 from concurrent import futures
 
+import azure_cloud
 import grpc
 from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime.proto import (
@@ -55,6 +56,7 @@ ANSWERS = {
     "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT},
     "aws:iot/getEndpoint:getEndpoint": {"endpointAddress": f"x-ats.iot.{REGION}.amazonaws.com"},
     "aws:secretsmanager/getRandomPassword:getRandomPassword": {"randomPassword": "not-so-random"},
+    **azure_cloud.ANSWERS,
 }
 
 
@@ -93,16 +95,24 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         if urn in self.urns:
             context.abort(grpc.StatusCode.ALREADY_EXISTS, f"duplicate resource URN {urn}")
         self.urns.add(urn)
-        self.resources.append(json_format.MessageToDict(request) | {"urn": urn})
+        made = json_format.MessageToDict(request) | {"urn": urn}
+        self.resources.append(made)
         answer = struct_pb2.Struct()
         if not request.custom:
             return resource_pb2.RegisterResourceResponse(urn=urn)
         number = next(self.numbers)
         inputs = json_format.MessageToDict(request.object)
-        answer.update(inputs)
+        answer.update(azure_cloud.answered(inputs))
+        identity = ""
         if not self.preview:
-            answer.update(_added(request, inputs, number))
-        identity = "" if self.preview else f"{_slug(request.name)}-{number}"
+            if request.type.startswith("azure-native:"):
+                identity = azure_cloud.identity(request.type, inputs)
+                added = azure_cloud.added(request.type, inputs, UUID.format(number))
+            else:
+                identity = f"{_slug(request.name)}-{number}"
+                added = _added(request, inputs, number)
+            answer.update(added)
+            made["answered"] = added | {"id": identity}
         return resource_pb2.RegisterResourceResponse(urn=urn, id=identity, object=answer)
 
     def RegisterResourceOutputs(self, request, context):  # noqa: N802 - as above

@@ -10,6 +10,7 @@ one for a whole process.
 import asyncio
 import contextlib
 import copy
+import functools
 import importlib
 import io
 import json
@@ -36,7 +37,7 @@ def main(request_file, answer_file):
     """Run all scenarios and check their graphs, and those with faults planted in them."""
     asked = json.loads(Path(request_file).read_text())
     context = multiprocessing.get_context(METHOD)
-    _load(Path(asked["program"]))
+    _load(Path(asked["program"]), asked["cloud"])
     running = []
     for scenario in asked["scenarios"]:
         ours, theirs = context.Pipe(duplex=False)
@@ -59,26 +60,35 @@ def main(request_file, answer_file):
     Path(answer_file).write_text(json.dumps(answer))
 
 
+DIFFS = """
+import base64, dill, json, sys
+packed, names = json.loads(sys.stdin.read())
+provider = dill.loads(base64.b64decode(packed))
+known = dict.fromkeys(names, "1")
+found = {name: provider.diff("id", known, known | {name: "2"}) for name in ["", *names] if name not in {"job"}}
+print(json.dumps({name: [one.changes, one.replaces] for name, one in found.items()}))
+"""
+
+
 def _providers(resources, program):
-    """What our own providers say after they were taken apart and put together again, as Pulumi does it."""
-    said = []
+    """What our own providers say after they were taken apart and put together again, as Pulumi does it.
+
+    For each of them once: what happens when nothing changes (the empty name), and when each property does.
+    """
+    packed = {}
     for resource in resources:
         if resource["type"] == "pulumi-python:dynamic:Resource":
-            known = {"app_id": "a", "branch": "live", "digest": "1"}
-            code = (
-                "import base64, dill, json, sys\n"
-                "provider = dill.loads(base64.b64decode(sys.stdin.read()))\n"
-                f"known = {known}\n"
-                "news = [known, known | {'digest': '2'}, known | {'app_id': 'b', 'digest': '1'}]\n"
-                "found = [provider.diff('id', known, new) for new in news]\n"
-                "print(json.dumps([[one.changes, one.replaces] for one in found]))\n"
-            )
-            packed = resource["object"]["__provider"]["value"]
-            done = subprocess.run(
-                [sys.executable, "-c", code], input=packed, text=True, capture_output=True, cwd=program, check=False
-            )
-            said.append(json.loads(done.stdout) if done.returncode == 0 else done.stderr[-1000:])
-    return said
+            names = sorted(name for name in resource["object"] if name != "__provider")
+            packed.setdefault(resource["object"]["__provider"]["value"], names)
+    return [_diffs(json.dumps(pair), program) for pair in packed.items()]
+
+
+@functools.cache
+def _diffs(asked, program):
+    done = subprocess.run(
+        [sys.executable, "-c", DIFFS], input=asked, text=True, capture_output=True, cwd=program, check=False
+    )
+    return json.loads(done.stdout) if done.returncode == 0 else done.stderr[-1000:]
 
 
 def planted(graph, plant):
@@ -96,11 +106,14 @@ def planted(graph, plant):
     return changed
 
 
-def _load(program):
+SDKS = {"aws": "pulumi_aws", "azure": "pulumi_azure_native"}
+
+
+def _load(program, cloud):
     """Load what the program will need of the SDK, which takes seconds, once before the processes part."""
     source = "".join(file.read_text() for file in program.rglob("*.py"))
-    for module, name in sorted(set(re.findall(r"\baws\.(\w+)\.([A-Z]\w+)", source))):
-        getattr(importlib.import_module(f"pulumi_aws.{module}"), name)
+    for module, name in sorted(set(re.findall(rf"\b{cloud}\.(\w+)\.([A-Z]\w+)", source))):
+        getattr(importlib.import_module(f"{SDKS[cloud]}.{module}"), name)
 
 
 def _scenario(scenario, program, answer):

@@ -14,6 +14,7 @@ import pulumi
 from monitor import SECRET
 from pulumi import _types
 
+SDKS = {"aws": "pulumi_aws", "azure-native": "pulumi_azure_native"}
 MODULES = {"lambda": "lambda_"}
 LISTS, MAPS = (list, cabc.Sequence), (dict, cabc.Mapping)
 PRIMITIVE = (str, int, float, bool)
@@ -36,11 +37,10 @@ def problems(resources):
 def _arguments(token):
     """The class of a resource's arguments; None for what is no resource of a cloud's SDK."""
     package, module, name = token.split(":")
-    if package != "aws":
+    if package not in SDKS:
         return None
     folder = module.partition("/")[0]
-    importlib.import_module(f"pulumi_aws.{MODULES.get(folder, folder)}")
-    resource = getattr(sys.modules[f"pulumi_aws.{MODULES.get(folder, folder)}"], name)
+    resource = getattr(importlib.import_module(f"{SDKS[package]}.{MODULES.get(folder, folder)}"), name)
     own = vars(sys.modules[resource.__module__])
     return own.get(f"{name}InitArgs") or own[f"{name}Args"]
 
@@ -70,7 +70,7 @@ def _check(hint, value, place, found):
     objects = [choice for choice in choices if isinstance(choice, type) and choice.__name__.endswith("Args")]
     if objects:
         if isinstance(value, dict):
-            _object(objects[0], value, place, found)
+            found += min((_problems_of(choice, value, place) for choice in objects), key=len)
         elif not (str in choices and isinstance(value, str)):
             found.append(f"{place}: an object is wanted, not {value!r}")
         return
@@ -79,6 +79,12 @@ def _check(hint, value, place, found):
         _several(several[0], value, place, found)
     else:
         _simple(choices, value, place, found)
+
+
+def _problems_of(arguments, value, place):
+    found = []
+    _object(arguments, value, place, found)
+    return found
 
 
 def _several(hint, value, place, found):
@@ -92,7 +98,7 @@ def _several(hint, value, place, found):
 
 def _simple(choices, value, place, found):
     enums = [choice for choice in choices if isinstance(choice, type) and issubclass(choice, enum.Enum)]
-    known = {member.value for choice in enums for member in choice}
+    known = {member.value for choice in enums for member in _members(choice)}
     if enums and value not in known:
         found.append(f"{place}: {value!r} is none of {sorted(known)}")
         return
@@ -101,6 +107,13 @@ def _simple(choices, value, place, found):
     fits = number or (isinstance(value, str) and str in wanted) or (isinstance(value, bool) and bool in wanted)
     if wanted and not enums and not fits:
         found.append(f"{place}: {value!r} is not of {sorted(kind.__name__ for kind in wanted)}")
+
+
+def _members(choice):
+    """Two enumerations of Azure have one name in its SDK, which has kept the wrong one."""
+    if choice.__name__ == "ConditionOperator":
+        return sys.modules["pulumi_azure_native.monitor"].Operator
+    return choice
 
 
 def _choices(hint):

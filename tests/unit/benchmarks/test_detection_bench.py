@@ -69,3 +69,51 @@ def test_the_detector_says_the_same_of_sensors_under_each_others_names():
     whole.values[1200:] += 3.0
     one, other = judge(whole), judge(altered.permuted(whole).series)
     np.testing.assert_allclose(one.score, other.score, atol=0.02)
+
+
+DATA = FOLDER.parents[2] / "shared" / "data"
+VISIBLE = (
+    "nab/realTraffic/speed_7578.csv", "nab/realAdExchange/exchange-2_cpc_results.csv",
+    "nab/realAdExchange/exchange-3_cpm_results.csv", "skab/valve2/3.csv", "skab/valve2/1.csv",
+)  # fmt: skip
+"""A few short files of both boards; the whole is what `make bench-detection` measures."""
+AGREE = {
+    "shifted in time": 1.0,
+    "sensors permuted": 1.0,
+    "rescaled": 0.97,
+    "gaps and duplicates": 0.96,
+    "cropped": 0.93,
+}
+"""Share of all rows that must be judged alike, and one alert of each file more or less."""
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the boards' data are not in ../shared/data")
+def test_an_altered_copy_of_a_visible_file_is_judged_nearly_as_the_file_is():
+    import altered
+    import boards
+
+    from watchkeeper_local.backtest_file import read_series
+
+    files = {name: read_series(DATA / name) for name in VISIBLE}
+    copies = {(way, name): make(each) for way, make in altered.WAYS.items() for name, each in files.items()}
+    given = {f"{way}/{name}": copy.series for (way, name), copy in copies.items()}
+    said = boards.together(files | given)
+    for way, least in AGREE.items():
+        own = {name: said[f"{way}/{name}"] for name in files}
+        back = altered.back({name: copies[way, name] for name in files}, own, files)
+        alike = np.concatenate([back[name].anomalous == said[name].anomalous for name in files])
+        assert alike.mean() >= least, way
+        assert all(abs(back[name].alert.sum() - said[name].alert.sum()) <= 1 for name in files), way
+
+
+def test_series_given_together_are_judged_as_each_is_alone():
+    import boards
+
+    whole = series(1200)
+    whole.values[800:, 1] += 8.0
+    other = Series(whole.stamps[:500], whole.ts[:500], ("b",), whole.values[:500, 1:2].copy(), [])
+    said = boards.together({"x": whole, "y": other})
+    for name, alone in (("x", judge(whole)), ("y", judge(other))):
+        assert said[name].alert.tolist() == alone.alert.astype(float).tolist()
+        assert said[name].score.tolist() == alone.score.tolist()
+    assert said["x"].alert.any()

@@ -346,6 +346,11 @@ def detector_of_version_1(_: object) -> DetectorState:
     return DetectorState.decode(path_of("state-ml_score", 1).read_bytes())
 
 
+def detector_of_version_2(_: object) -> DetectorState:
+    """What is carried over of the second format's golden file is told in tests/unit/detection/test_earlier.py."""
+    return DetectorState.decode(path_of("state-ml_score", 2).read_bytes())
+
+
 def check_of_version_1(check: CheckState) -> CheckState:
     """Version 1 had neither marks nor samples."""
     return dataclasses.replace(check, marks={}, samples={})
@@ -369,6 +374,7 @@ EARLIER: dict[tuple[str, int], Callable[[Any], Any]] = {
     ("state-rule_check", 2): check_of_version_2,
     ("state-clean", 1): clean_of_version_1,
     ("state-ml_score", 1): detector_of_version_1,
+    ("state-ml_score", 2): detector_of_version_2,
 }
 """By kind and earlier version: what the present sample would be, had it been stored in that version and migrated."""
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchkeeper.cost.aws_estimate import HOURS, SECONDS, estimate
-from watchkeeper.cost.aws_flows import Assumptions, Load, flows_of
+from watchkeeper.cost.aws_estimate import estimate
 from watchkeeper.cost.aws_prices import AWS
 from watchkeeper.cost.aws_stack import LARGE, SMALL, stack_for
+from watchkeeper.cost.estimate import HOURS, SECONDS
+from watchkeeper.cost.flows import Assumptions, Load, flows_of
 from watchkeeper.cost.prices import PriceBook
 from watchkeeper.pipeline import PIPELINE, STAGES
 from watchkeeper_local import cli

@@ -12,13 +12,17 @@ from tests.unit.stages.driving import MINUTE, NOW, SECOND, Drive, joined, pack_o
 from watchkeeper.detection.config import DEFAULT
 from watchkeeper.detection.features import FEATURE_NAMES
 from watchkeeper.detection.training import train
+from watchkeeper.knowledge.calendars import Calendar
+from watchkeeper.knowledge.catalogue import Catalogue, DeviceClass
 from watchkeeper.packs import MAX_PACK_BYTES, Pack
 from watchkeeper.published import publish_model
 from watchkeeper.records import Flag, Severity
+from watchkeeper.stages.ml_score import local_time
 from watchkeeper.topology import FINAL_DATA_STORAGE, RAG_ERROR_REPORTING
 
 METRICS = "flow discharge_pressure"
 QUIET, STEP = 400, 40
+DAY = 86_400_000
 
 
 def steady(count, *, seed=1, start=0, offset=(0.0, 0.0)):
@@ -243,3 +247,18 @@ def test_a_late_reading_is_scored_as_such_also_in_company_of_a_device_of_two_set
         ]  # fmt: skip
 
     assert scores(company) == scores(apart)
+
+
+def test_the_clocks_and_the_week_of_a_device_are_those_of_its_catalogue():
+    friday = 1_773_961_200_000  # 2026-03-19 23:00 UTC: in Dubai it is Friday by then
+    dubai = DeviceClass("shop", match=("shop-*",), time_zone="Asia/Dubai", calendar=Calendar(days=(0, 1, 2, 3)))
+    catalogue = Catalogue((dubai,))
+    pack = joined(
+        pack_of("shop-1", "flow", [(friday, 1.0)]), pack_of("pump-1", "flow", [(friday, 1.0), (friday + 2 * DAY, 1.0)])
+    )
+    found = {}
+    for table in pack.tables:
+        at = local_time(pack, table, catalogue)
+        for device, ahead, rest in zip(table.device, at.ms - table.ts, at.resting, strict=True):
+            found.setdefault(pack.devices[device].device, []).append((int(ahead) // 3_600_000, bool(rest)))
+    assert found == {"shop-1": [(4, True)], "pump-1": [(0, False), (0, True)]}

@@ -1,0 +1,100 @@
+"""The composition root: what a process of an app holds for as long as it lives, built once and when needed."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from azure.core.exceptions import ResourceNotFoundError
+
+from watchkeeper.ports import Ports
+from watchkeeper_adapters.claim_check import ClaimChecked
+from watchkeeper_adapters.cloud.container import CloudContainer, language_model_of, receivers_of, wall_clock
+from watchkeeper_azure.blobs import AzureBlobs
+from watchkeeper_azure.event_hubs import EventHubsStream
+from watchkeeper_azure.failures import waiting_for
+from watchkeeper_azure.meter import CosmosMeter
+from watchkeeper_azure.names import CONNECTIONS
+from watchkeeper_azure.prices import METERED
+from watchkeeper_azure.secret_store import SecretStore
+from watchkeeper_azure.services import Services
+from watchkeeper_azure.settings import Settings, read_settings
+from watchkeeper_azure.tables import CosmosTables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+SOCKET_LIVES_S = 7200.0
+
+
+class Container(CloudContainer):
+    """Everything by which an app reaches Azure. `ports` may be given, and so may the `clock`: in tests."""
+
+    def __init__(self, settings: Settings, ports: Ports | None = None, clock: Callable[[], int] = wall_clock) -> None:
+        """Nothing is opened yet."""
+        super().__init__(
+            ports,
+            clock,
+            shards=settings.shards,
+            reserve_ms=settings.reserve_ms,
+            budget=settings.budget,
+            metered=METERED,
+            knowledge=Path(__file__).parents[1] / settings.knowledge_base,
+        )
+        self.settings = settings
+        self._services = Services(settings)
+        self._stream: EventHubsStream | None = None
+
+    def open_ports(self) -> Ports:
+        """Event Hubs, Cosmos DB and Blob Storage."""
+        settings, services = self.settings, self._services
+        blobs = AzureBlobs(services.blob_container)
+        stream = self._stream = EventHubsStream(services.event_hubs, partitions=settings.partitions)
+        return Ports(
+            ClaimChecked(stream, blobs),
+            CosmosTables(services.cosmos, lifetimes_s={CONNECTIONS: SOCKET_LIVES_S}),
+            blobs,
+            CosmosMeter(services.cosmos, with_charges=True),
+            contextlib.nullcontext,
+            language_model_of(settings.model_url, settings.model_name, self._secret(settings.model_secret)),
+            receivers_of(self._secret(settings.receivers_secret)),
+        )
+
+    def read_file(self, name: str) -> bytes | None:
+        """A file that somebody else has put into the container of blobs; None: it is not there."""
+        if self._ports is not None:
+            blob = self._ports.blobs.get_many([name]).get(name)
+            return blob.data if blob else None
+        with waiting_for(f"blob {name}"):
+            try:
+                return self._services.blob_container.download_blob(name).readall()
+            except ResourceNotFoundError as error:
+                if getattr(error, "error_code", None) == "ContainerNotFound":
+                    raise
+                return None
+
+    def close(self) -> None:
+        """Let go of connections; Azure itself never asks for it."""
+        if self._stream is not None:
+            self._stream.close()
+        self._services.close()
+
+    def _secret(self, name: str) -> Mapping[str, str]:
+        return SecretStore(self._services.vault).fields(name) if name else {}
+
+
+class Held:
+    """The container of this process, made by whoever needs it first: a process serves several invocations at once."""
+
+    def __init__(self, make: Callable[[], Container] = lambda: Container(read_settings())) -> None:
+        self._make, self._lock = make, threading.Lock()
+        self._made: Container | None = None
+
+    def __call__(self) -> Container:
+        """It. ConfigError: the environment says what cannot be."""
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made

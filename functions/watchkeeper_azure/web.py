@@ -1,0 +1,30 @@
+"""The one ASGI application, behind the function that takes all requests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from watchkeeper_adapters.cloud.tokens import Verifier
+from watchkeeper_api.app import create_app
+from watchkeeper_api.backend import Backend
+from watchkeeper_api.doorman import Doorman
+from watchkeeper_azure.doors import Doors, Keys
+
+if TYPE_CHECKING:
+    from watchkeeper_azure.container import Container
+
+
+def open_application(container: Container) -> Doors:
+    """The application over this container's ports. A request's readings are durable before it is answered."""
+    doorman = Doorman()
+    backend = Backend(
+        container.ports,
+        container.published,
+        container.shards,
+        container.clock,
+        doorman.keys,
+        group_commit=False,
+    )
+    settings = container.settings
+    verifier = Verifier(settings.issuer, settings.audience)
+    return Doors(create_app(backend), doorman, Keys(container.ports.tables), verifier)

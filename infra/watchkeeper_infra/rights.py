@@ -1,0 +1,33 @@
+"""Which objects a function may touch on any cloud, by the beginnings of their names: it follows from its row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from watchkeeper_infra.words import INBOX, OVERSIZED
+
+if TYPE_CHECKING:
+    from watchkeeper_infra.functions import FunctionSpec
+
+BUNDLES, MODELS = "bundles/", "models/"
+"""What is published: every function looks at it, whatever its row says."""
+LAKE_WRITERS = ("store", "api")
+LAKE = ("segments/", "reprocess/")
+
+
+def objects_of(function: FunctionSpec, publishers: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """What it may only read, and what it may write too: its states, what is published, the lake if it uses it.
+
+    `publishers` are the functions that may publish knowledge; models are published by `retrain`.
+    """
+    read: list[str] = []
+    written = [OVERSIZED]
+    if function.stage.state:
+        written.append(f"state/{function.name}/")
+    for prefix, who in ((BUNDLES, publishers), (MODELS, ("retrain",))):
+        (written if function.name in who else read).append(prefix)
+    if "blobs" in function.uses:
+        (written if function.name in LAKE_WRITERS else read).extend(LAKE)
+    if function.name == "ingest":
+        read.append(INBOX)
+    return read, written
