@@ -259,15 +259,25 @@ class _Minute(NamedTuple):
 
 
 def _foreseen(rule: Rule, minute: _Minute, *, still: bool) -> Crossing | None:
-    """The soonest crossing that is sure enough, while the rule is in force; what was said before may be less sure."""
+    """What was said before may be less sure, and further ahead."""
     sure, least, times = (STILL_SURE, STILL_CONFIDENCE, STILL_HORIZON) if still else (SURE, CONFIDENCE, 1.0)
+    return soonest(rule, minute.record, minute.ts, minute.zone, sure, least, round(times * rule.predict_ms))
+
+
+def soonest(
+    rule: Rule, record: NDArray[np.void], ts: int, zone: str, sure: float, least: float, horizon_ms: int
+) -> Crossing | None:
+    """The soonest crossing of a rule's levels by one series (an array of one record) while the rule is in force.
+
+    ts  from when on, epoch ms; zone  the device's; sure  of a drift, in standard deviations; least  confidence
+    """
     found = []
     for sign, level in ((1, rule.fire_high), (-1, rule.fire_low)):
         if not np.isfinite(level):
             continue
-        for scale in np.flatnonzero(heading(minute.record, sign, sure)[0]).tolist():
-            each = crossing(minute.record, scale, level, sign, round(times * rule.predict_ms), least)
-            if each and rule.in_force(minute.ts + each.in_ms, minute.zone):
+        for scale in np.flatnonzero(heading(record, sign, sure)[0]).tolist():
+            each = crossing(record, scale, level, sign, horizon_ms, least)
+            if each and rule.in_force(ts + each.in_ms, zone):
                 found.append(each)
     return min(found, key=lambda each: each.in_ms, default=None)
 
