@@ -9,6 +9,7 @@ import msgspec
 from fastapi import APIRouter, Query, Response
 
 from watchkeeper.ids import shard_of
+from watchkeeper.knowledge.rules import PREDICT_MS
 from watchkeeper.ports import Key
 from watchkeeper.records import DeviceRecord, SchemaRecord
 from watchkeeper.series.query import query
@@ -16,10 +17,11 @@ from watchkeeper.topology import DEVICES, SCHEMAS
 from watchkeeper.wire import read_record
 from watchkeeper_api.answers import as_json, documented, json_of
 from watchkeeper_api.call import Admitted, Call
+from watchkeeper_api.forecasts import metrics_ahead
 from watchkeeper_api.quality import latest_share, spans_of
 from watchkeeper_api.refusals import RefusedError
 from watchkeeper_api.rows import LATEST_MS, Limit, one
-from watchkeeper_api.schemas import DeviceDetail, DeviceEntry, DeviceList, Quality, Series
+from watchkeeper_api.schemas import DeviceDetail, DeviceEntry, DeviceList, Forecast, Quality, Series
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 SUGGESTED_FROM = 1_000
@@ -27,6 +29,7 @@ SUGGESTED_FROM = 1_000
 router = APIRouter(prefix="/api/devices", tags=["devices"])
 Points = Annotated[int, Query(ge=1, le=10_000, description="More readings than this are answered as means.")]
 Start = Annotated[int | None, Query(alias="from", ge=0, le=LATEST_MS, description="Epoch ms; an hour before `to`.")]
+Horizon = Annotated[int, Query(ge=60_000, le=30 * DAY_MS, description="How far ahead, in ms; three days.")]
 WithQuality = Annotated[bool, Query(description="With the quality of each; it takes longer.")]
 DayBefore = Annotated[int | None, Query(alias="from", ge=0, le=LATEST_MS, description="Epoch ms; a day before `to`.")]
 End = Annotated[int | None, Query(alias="to", ge=0, le=LATEST_MS, description="Epoch ms, not included; now.")]
@@ -87,6 +90,16 @@ def quality(call: Admitted, device: str, start: DayBefore = None, end: End = Non
         raise RefusedError(HTTPStatus.BAD_REQUEST, f"from ({since}) is after to ({to})", where="query.from")
     _record(call, device)
     return as_json(Quality(device, spans_of(call.backend.ports.tables, call.tenant, device, since, to)))
+
+
+@router.get("/{device}/forecast", responses=documented(json_of(Forecast), HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND))
+def forecast(call: Admitted, device: str, horizon: Horizon = PREDICT_MS) -> Response:
+    """Answer what is to come of a device's metrics, and when they will cross the levels of rules."""
+    record, backend = _record(call, device), call.backend
+    backend.published.refresh(backend.clock())
+    bundle = backend.published.bundle
+    ahead = metrics_ahead(backend.ports.blobs, backend.shards, bundle, call.tenant, record, horizon)
+    return as_json(Forecast(device, horizon, ahead))
 
 
 @router.get("/{device}/series", responses=documented(json_of(Series), HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND))

@@ -172,6 +172,45 @@ class Series(msgspec.Struct, frozen=True):
     bucket_ms: int
 
 
+class LevelAhead(msgspec.Struct, frozen=True):
+    """That a metric will cross a rule's level: at `ts`, with eight in ten chances between `early` and `late`.
+
+    `late` null: it may be never. `confidence`: that it will be crossed within the horizon, 0.5 to 1.
+    """
+
+    rule: str
+    level: float
+    ts: int
+    early: int
+    late: int | None
+    confidence: float
+    summary: str
+
+
+class MetricAhead(msgspec.Struct, frozen=True):
+    """A metric after `start`, the end of the last minute it was seen in, when it was `value`.
+
+    `points`: `[ts, expected, low, high]` each; eight in ten values are within the band. `trend_ms`: how long the blocks
+    are whose trend it follows; 0: no trend is sure for as long, and what is expected is the same or what the time of
+    day says. `levels`: of the rules that foretell, those whose level will be crossed.
+    """
+
+    metric: str
+    start: int
+    trend_ms: int
+    value: float
+    points: list[tuple[int, float, float, float]]
+    levels: list[LevelAhead]
+
+
+class Forecast(msgspec.Struct, frozen=True):
+    """What is to come of a device. Metrics are those with rules that foretell, and seen for some minutes."""
+
+    device: str
+    horizon_ms: int
+    metrics: list[MetricAhead]
+
+
 class AnomalyEntry(Episode, frozen=True, omit_defaults=False):
     """An episode with its explanation and what people made of it."""
 
@@ -301,6 +340,7 @@ MODELS: tuple[type[msgspec.Struct], ...] = (
     DeviceDetail,
     DeviceList,
     ErrorAnswer,
+    Forecast,
     Health,
     IngestAnswer,
     PipelineView,

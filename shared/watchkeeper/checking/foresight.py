@@ -107,6 +107,7 @@ class Foresight:
         self.owners: list[tuple[str, int]] = []  # of each series: its metric, and the slot of its device
         self.made: dict[str, dict[int, Prediction]] = {}
         self._numbers: dict[str, Ints] = {}  # by metric, by slot: the number of the series; -1: none
+        self._listed: tuple[int, list[str], bytes, bytes] | None = None  # what of the encoding stays until one is added
 
     def look(self, views: Sequence[View], groups: Sequence[Group]) -> Iterator[Foreseen]:
         """Learn from the readings of a pack, whose devices have these groups, and yield what comes of it."""
@@ -208,10 +209,13 @@ class Foresight:
 
     def encode(self) -> bytes:
         """Bytes of it."""
-        metrics = sorted({metric for metric, _ in self.owners})
-        rank = {metric: place for place, metric in enumerate(metrics)}
-        metric = np.array([rank[name] for name, _ in self.owners], "<i4").tobytes()
-        slot = np.array([of for _, of in self.owners], "<i4").tobytes()
+        if self._listed is None or self._listed[0] != len(self.owners):
+            metrics = sorted({metric for metric, _ in self.owners})
+            rank = {metric: place for place, metric in enumerate(metrics)}
+            metric = np.array([rank[name] for name, _ in self.owners], "<i4").tobytes()
+            slot = np.array([of for _, of in self.owners], "<i4").tobytes()
+            self._listed = len(self.owners), metrics, metric, slot
+        _, metrics, metric, slot = self._listed
         return msgspec.msgpack.encode(_Wire(metrics, metric, slot, self.trends.encode(), self.made))
 
     @classmethod
@@ -255,15 +259,25 @@ class _Minute(NamedTuple):
 
 
 def _foreseen(rule: Rule, minute: _Minute, *, still: bool) -> Crossing | None:
-    """The soonest crossing that is sure enough, while the rule is in force; what was said before may be less sure."""
+    """What was said before may be less sure, and further ahead."""
     sure, least, times = (STILL_SURE, STILL_CONFIDENCE, STILL_HORIZON) if still else (SURE, CONFIDENCE, 1.0)
+    return soonest(rule, minute.record, minute.ts, minute.zone, sure, least, round(times * rule.predict_ms))
+
+
+def soonest(
+    rule: Rule, record: NDArray[np.void], ts: int, zone: str, sure: float, least: float, horizon_ms: int
+) -> Crossing | None:
+    """The soonest crossing of a rule's levels by one series (an array of one record) while the rule is in force.
+
+    ts  from when on, epoch ms; zone  the device's; sure  of a drift, in standard deviations; least  confidence
+    """
     found = []
     for sign, level in ((1, rule.fire_high), (-1, rule.fire_low)):
         if not np.isfinite(level):
             continue
-        for scale in np.flatnonzero(heading(minute.record, sign, sure)[0]).tolist():
-            each = crossing(minute.record, scale, level, sign, round(times * rule.predict_ms), least)
-            if each and rule.in_force(minute.ts + each.in_ms, minute.zone):
+        for scale in np.flatnonzero(heading(record, sign, sure)[0]).tolist():
+            each = crossing(record, scale, level, sign, horizon_ms, least)
+            if each and rule.in_force(ts + each.in_ms, zone):
                 found.append(each)
     return min(found, key=lambda each: each.in_ms, default=None)
 

@@ -30,7 +30,7 @@ def foretold(foreseen: Foreseen, who: Device, class_name: str, bundle: str) -> A
     detector, ts = f"forecast:{rule.id}", int(table.ts[row])
     metric = rule.metric or ""
     value = float(table.values[table.metrics.index(metric), row])
-    level = _level(rule, crossing) if crossing else None
+    level = level_of(rule, crossing) if crossing else None
     above = crossing is not None and level == rule.fire_high
     view = MetricView(value, low=None if above else level, high=level if above else None, contribution=1.0)
     return Anomaly(
@@ -62,7 +62,7 @@ def _said(foreseen: Foreseen, metric: str) -> str:
     crossing = foreseen.crossing
     if crossing is None:
         return f"{metric} has come to the level foretold" if foreseen.past else f"{metric} is no longer on its way"
-    level = _level(foreseen.rule, crossing)
+    level = level_of(foreseen.rule, crossing)
     way, moves = ("above", "rising") if level == foreseen.rule.fire_high else ("below", "falling")
     late = f"between {in_words(crossing.early)} and {in_words(crossing.late)}" if crossing.late else None
     band = f" ({late or f'not before {in_words(crossing.early)}'})"
@@ -79,5 +79,6 @@ def in_words(ms: int) -> str:
     return f"{count} {name}{'s' if count > 1 else ''}"
 
 
-def _level(rule: Rule, crossing: Crossing) -> float:
+def level_of(rule: Rule, crossing: Crossing) -> float:
+    """The level of the rule that is crossed."""
     return rule.fire_high if crossing.rate > 0 else rule.fire_low

@@ -90,7 +90,7 @@ class CheckState:
 
     def slot(self, tenant: str, device: str, site: str) -> int:
         """The slot of a device; a new one if it was never heard."""
-        found = self._slots.get((tenant, device))
+        found = self.find(tenant, device)
         if found is None:
             found = self._slots[tenant, device] = len(self.devices)
             self.devices.append(Known(tenant, device, site))
@@ -98,6 +98,10 @@ class CheckState:
                 self.received, self.ts = _longer(self.received), _longer(self.ts)
                 self.live = _longer(self.live)
         return found
+
+    def find(self, tenant: str, device: str) -> int | None:
+        """The slot of a device; None: it was never heard."""
+        return self._slots.get((tenant, device))
 
     def tidy(self) -> None:
         """Drop what holds nothing."""

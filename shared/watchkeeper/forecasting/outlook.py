@@ -37,8 +37,9 @@ _NORMAL = NormalDist()
 
 
 class Outlook(NamedTuple):
-    """Times ahead (epoch ms, ascending), and the expected value and its band at each: (steps)."""
+    """From `start` on (epoch ms, the end of the last minute): times, what is expected, and its band: (STEPS) each."""
 
+    start: int
     ts: Floats
     expected: Floats
     low: Floats
@@ -85,8 +86,13 @@ def outlook(record: NDArray[np.void], scale: int | None, horizon_ms: int) -> Out
     """
     ahead, expected, deviation = _ahead(record, scale, horizon_ms)
     half = BAND * deviation
-    start = (float(record["last_at"][0, 0]) + 1) * MINUTE_MS
-    return Outlook(start + ahead, expected, expected - half, expected + half)
+    start = (int(record["last_at"][0, 0]) + 1) * MINUTE_MS
+    return Outlook(start, start + ahead, expected, expected - half, expected + half)
+
+
+def well_known(record: NDArray[np.void]) -> bool:
+    """Has one series been seen for long enough on any scale to say how much it varies?"""
+    return bool((record["n"][0] >= LEAST_N).any())
 
 
 def best_scale(record: NDArray[np.void], horizon_ms: int) -> int | None:

@@ -219,7 +219,10 @@ def test_of_a_device_it_is_told_what_it_sent_and_what_the_catalogue_says(make_ap
     assert api.get("/api/devices/pump-2").json()["fed_by"] == ["pump-1"]
 
 
-@pytest.mark.parametrize("path", ["/api/devices/pump-3", "/api/devices/pump-3/quality", "/api/devices/secret-1"])
+@pytest.mark.parametrize(
+    "path",
+    ["/api/devices/pump-3", "/api/devices/pump-3/quality", "/api/devices/pump-3/forecast", "/api/devices/secret-1"],
+)
 def test_of_a_device_that_nobody_knows_there_is_nothing_to_tell(api, five, path):
     answer = api.get(path)
     assert (answer.status_code, answer.json()["error"]["where"]) == (404, "path.device")
