@@ -3,10 +3,10 @@
 from http import HTTPStatus
 from typing import Annotated, Literal
 
-import msgspec
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from watchkeeper.alerting.entry import AlertEntry, acknowledged
 from watchkeeper.outcome import Outcome, Put
 from watchkeeper.ports import Key
 from watchkeeper.records import Acknowledgement, Alert, Severity
@@ -16,7 +16,7 @@ from watchkeeper_api.bodies import read_command
 from watchkeeper_api.call import Admitted, Call
 from watchkeeper_api.refusals import RefusedError
 from watchkeeper_api.rows import Before, Limit, Only, many, newest, one
-from watchkeeper_api.schemas import AcknowledgeIn, AlertEntry, AlertList
+from watchkeeper_api.schemas import AcknowledgeIn, AlertList
 
 router = APIRouter(prefix="/api/alerts", tags=["alerts"])
 _acknowledge_answers = documented(
@@ -54,7 +54,7 @@ def alerts(
     found, following = newest(tables, ALERTS, call.tenant, AlertEntry, "", before, limit, wanted)
     keys = [Key(call.tenant, entry.id) for entry in found]
     seen = many(tables, ACKNOWLEDGEMENTS, keys, Acknowledgement)
-    entries = [_joined(entry, seen.get(key)) for key, entry in zip(keys, found, strict=True)]
+    entries = [acknowledged(entry, seen.get(key)) for key, entry in zip(keys, found, strict=True)]
     return as_json(AlertList(entries, following))
 
 
@@ -75,9 +75,3 @@ def _acknowledge(call: Call, alert: str, seen: AcknowledgeIn) -> Response:
     made = Acknowledgement(alert, call.tenant, seen.by, call.backend.clock(), seen.note)
     call.services.commands.request(lambda _: Outcome(puts=[Put(ACKNOWLEDGEMENTS, call.tenant, alert, made)]))
     return as_json(made)
-
-
-def _joined(entry: AlertEntry, seen: Acknowledgement | None) -> AlertEntry:
-    if seen is None:
-        return entry
-    return msgspec.structs.replace(entry, acknowledged_by=seen.by, acknowledged_at=seen.ts, note=seen.note)

@@ -4,12 +4,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from watchkeeper.alerting.entry import AlertEntry
 from watchkeeper.knowledge.calendars import Calendar
 from watchkeeper.knowledge.catalogue import Clock
 from watchkeeper.model_drift import Precision
 from watchkeeper.records import (
     Acknowledgement,
-    Alert,
     Cutoff,
     DeviceRecord,
     Episode,
@@ -223,13 +223,6 @@ class AnomalyList(msgspec.Struct, frozen=True):
 
     anomalies: list[AnomalyEntry]
     next: str
-
-
-class AlertEntry(Alert, frozen=True, tag=False, omit_defaults=False):
-    """An alert as it is now."""
-
-    acknowledged_at: int | None = None
-    note: str = ""
 
 
 class AlertList(msgspec.Struct, frozen=True):

@@ -32,14 +32,15 @@ HOPELESS = frozenset(
 CONNECT_S, READ_S, TRIES = 2.0, 5.0, 4
 
 
-def client(service: str, *, region: str, endpoint: str = "", tries: int = TRIES) -> Any:  # noqa: ANN401 - boto3 has no types
+def client(service: str, *, region: str, endpoint: str = "", tries: int = TRIES, wait_s: float = 0.0) -> Any:  # noqa: ANN401 - boto3 has no types
     """A client of a service. `endpoint`: where it is not AWS itself.
 
-    Each of the `tries` has `CONNECT_S` and `READ_S` seconds, with growing pauses in between.
+    Each of the `tries` has `CONNECT_S` and `READ_S` seconds, with growing pauses in between;
+    with `wait_s` so many for either.
     """
     config = Config(
-        connect_timeout=CONNECT_S,
-        read_timeout=READ_S,
+        connect_timeout=wait_s or CONNECT_S,
+        read_timeout=wait_s or READ_S,
         retries={"mode": "standard", "total_max_attempts": tries},
         max_pool_connections=32,
         tcp_keepalive=True,

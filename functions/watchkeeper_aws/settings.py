@@ -33,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     shards: int = 64
     partitions: int = 0  # of the sharded topics; 0: the cluster is asked
     alert_topics: dict[str, str] = {}  # severity: ARN of the SNS topic
+    sockets_url: str = ""  # of the WebSocket API's stage, https; empty: nobody is told by WebSocket
     receivers_secret: str = ""  # secret with receivers (as in docs/configuration.md) and webhook_secret
     model_name: str = ""
     model_url: str = ""

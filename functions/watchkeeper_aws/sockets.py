@@ -85,13 +85,18 @@ def _answer(event: Mapping[str, Any], who: Listener, gateway: Gateway) -> bytes:
 
 
 def _post(request: Mapping[str, Any], data: bytes, container: Container) -> bool:
-    """Send it; False: nobody listens there any more."""
+    """Send it to who has asked."""
     settings = container.settings
     where = settings.endpoint or f"https://{request['domainName']}/{request['stage']}"
     there = client("apigatewaymanagementapi", region=settings.region, endpoint=where)
+    return post(there, str(request["connectionId"]), data)
+
+
+def post(gateway: Any, connection: str, data: bytes) -> bool:  # noqa: ANN401 - boto3 has no types
+    """Send a message by the Management API; False: nobody listens there any more. Unavailable, Refused: it failed."""
     with waiting_for("a WebSocket"):
         try:
-            there.post_to_connection(ConnectionId=request["connectionId"], Data=data)
+            gateway.post_to_connection(ConnectionId=connection, Data=data)
         except ClientError as error:
             if code_of(error) in GONE:
                 return False

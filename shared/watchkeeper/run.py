@@ -47,12 +47,16 @@ def _nothing() -> None:
     """No acknowledgement: the runtime gives it in its own way."""
 
 
+def _untold(_outcome: Outcome) -> None:
+    """Nobody asks to be told."""
+
+
 @dataclasses.dataclass(slots=True)
 class Runner:
     """Runs one stage for one of its topics (or none: requests and timers) in one worker.
 
     `ports` are the runtime's, `published` what is in force, `shards` the number of shards, `clock` epoch ms; `lately`
-    is shared by the runners of a worker.
+    is shared by the runners of a worker; `tell` is told what was done, once it is committed, and must not raise.
     """
 
     stage: Stage
@@ -62,6 +66,7 @@ class Runner:
     shards: int
     clock: Callable[[], int]
     lately: Lately = dataclasses.field(default_factory=lambda: Lately(kept=0))
+    tell: Callable[[Outcome], None] = _untold
     states: States = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -238,6 +243,7 @@ class Runner:
             self._send(outcome, context)
         if outcome.expired:
             self.ports.blobs.delete(outcome.expired)
+        self.tell(outcome)
         return outcome.counts
 
     def _meter(self, amounts: Counter[str]) -> None:

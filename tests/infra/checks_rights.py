@@ -64,7 +64,9 @@ def a_function_may_do_what_its_row_says_and_no_more(graph):
         rows = [stage] if name != "api" else [s for s in PIPELINE if any(isinstance(t, Http) for t in s.on)]
         may = graph.may(f"{prefix}{name}")
         emits = {topic.name for row in rows for topic in row.emits} | {DEAD_LETTER.name}
-        writes = {table.name for row in rows for table in row.writes} | ({"connections"} if name == "api" else set())
+        writes = {table.name for row in rows for table in row.writes} | (
+            {"connections"} if name in _pushers(graph) else set()
+        )
         reads = {table.name for row in rows for table in row.reads} | {CUTOFFS.name}
         meter = {"meter"} if any("meter" in row.uses for row in rows) else set()
         wanted = {
@@ -113,6 +115,30 @@ def a_cutoff_stops_what_may_wait_and_nothing_else(graph):
         faults.append("it can stop nothing")
     denied = {a for s in graph.statements(cutoff) if s["Effect"] == "Deny" for a in listed(s["Action"])}
     return faults + [f"it is not denied {action}" for action in STORAGE if action not in denied]
+
+
+def only_who_pushes_reaches_listeners(graph):
+    """By posts to connections of the one WebSocket API: those may who are told where it is, and api, which answers."""
+    pushers = _pushers(graph)
+    (api,) = [api for api in graph.of("apigatewayv2:Api") if api["protocolType"] == "WEBSOCKET"]
+    faults = []
+    for name in (*FUNCTIONS, "authorizer"):
+        may = graph.may(f"{graph.prefix}{name}").get("execute-api:ManageConnections", ())
+        ends = ["/live/POST/@connections/*"] if name in pushers else []
+        if [arn[arn.find("/") :] for arn in may] != ends:
+            faults.append(f"{name}: pushes to {sorted(may)}")
+        told = graph.one("Function", f"{graph.prefix}{name}")["environment"]["variables"]
+        url = told.get("WATCHKEEPER_SOCKETS_URL", "")
+        if bool(url) != (name in pushers - {"api"}):
+            faults.append(f"{name}: is told of the sockets {url!r}")
+        if url and not (url.startswith("https://") and url.endswith(".amazonaws.com/live")):
+            faults.append(f"{name}: {url!r} is no Management API of {api}")
+    return faults
+
+
+def _pushers(graph):
+    """The API answers; notify tells, where there is a way out to API Gateway."""
+    return {"api", "notify"} if graph.of("NatGateway") else {"api"}
 
 
 def only_who_publishes_may_replace_what_is_published(graph):

@@ -81,7 +81,12 @@ ROLE = "arn:aws:iam::123456789012:role/watchkeeper-aws-dev"
 DOCUMENT = {"Version": "2012-10-17", "Statement": []}
 TAKES_OVER = json.dumps({"Resources": {"thing": {"OverrideSettings": {"ThingTypeName": "REPLACE"}}}})
 MAPPING = "clean-iot-data-ingestion"
+POSTS = "arn:aws:execute-api:eu-central-1:123456789012:x/live/POST/@connections/*"
+TELLS = {"WATCHKEEPER_SOCKETS_URL": "https://x.execute-api.eu-central-1.amazonaws.com/live"}
 FAULTS = [
+    ("only_who_pushes_reaches_listeners", allowing("clean", "execute-api:ManageConnections", POSTS)),
+    ("only_who_pushes_reaches_listeners", allowing("api", "execute-api:ManageConnections", f"{POSTS[:-15]}*")),
+    ("only_who_pushes_reaches_listeners", change("Function", "-store", environment={"variables": TELLS})),
     ("a_role_of_its_own", change("Function", "-clean", role=f"{ROLE}-store")),
     ("a_role_of_its_own", drop("RolePolicy", "-clean")),
     (
@@ -235,11 +240,13 @@ def test_a_planted_fault_is_found(graphs, texts, check, plant):
     assert CHECKS[check](Graph(made)) != []
 
 
-def test_a_budget_that_is_missing_and_a_secret_in_plain_text_are_found(graphs, texts):
+def test_faults_of_a_stack_with_everything_are_found(graphs, texts):
     large = graphs["large"].made
     made = large | {"resources": json.loads(texts["large"])}
     drop("Budget", "-budget-actual")(made)
     assert CHECKS["two_budgets_stand_behind_the_meter"](Graph(made))
+    change("Function", "-notify", environment={"variables": {}})(made)
+    assert len(CHECKS["only_who_pushes_reaches_listeners"](Graph(made))) == 1
     change("Function", "-notify", description="sk-very-secret")(made)
     assert CHECKS["secrets_are_marked"](Graph(made)) == ["sk-very-secret is in plain text"]
 

@@ -9,14 +9,25 @@ import pytest
 
 from tests.emulators.aws import emulated, new_alert_queue
 from tests.emulators.interference import AWAY, THROTTLED, first
+from tests.emulators.listeners import listening
 from tests.lambdas.events import event, from_msk
 from watchkeeper.packs import Pack
 from watchkeeper.pipeline import PIPELINE
 from watchkeeper.ports import Key, Stored
 from watchkeeper.published import CURRENT_CUTOFF, current_cutoff
 from watchkeeper.records import Alert, DeadLetter, Severity, Spend
-from watchkeeper.topology import BATCH_DATA_INGESTION, CUTOFFS, DASHBOARD_ALERTS, DEAD_LETTER, DEVICE_TELEMETRY, SPEND
+from watchkeeper.topology import (
+    ALERTS,
+    BATCH_DATA_INGESTION,
+    CUTOFFS,
+    DASHBOARD_ALERTS,
+    DEAD_LETTER,
+    DEVICE_TELEMETRY,
+    SPEND,
+)
 from watchkeeper_aws import function as functions
+from watchkeeper_aws.names import CONNECTIONS
+from watchkeeper_aws.sockets import PARTITION, Listener
 
 NOW = int(time.time() * 1000)
 ALWAYS = 10**9
@@ -92,6 +103,32 @@ def test_an_alert_on_its_topic_arrives_in_a_queue_behind_sns(stack, aws_server):
         assert notify.invoke(asked).value() == {"batchItemFailures": []}
     (envelope,) = heard[Severity.CRITICAL]()
     assert json.loads(json.loads(envelope)["Message"])["id"] == "a-1"
+
+
+def test_an_alert_goes_to_who_listens_when_it_is_new_or_changed_even_if_nobody_can_be_told(stack):
+    prefix, tables = stack.environment["WATCHKEEPER_KAFKA_PREFIX"], stack.container.tables
+    for name in ("here", "gone"):
+        tables.put(CONNECTIONS, Key(PARTITION, name), msgspec.json.encode(Listener("eva", "acme", 1)))
+    alert = Alert(
+        id="p-1", tenant="acme", site="", device="pump-07", device_class="pump", detector="rule:hot",
+        status="firing", severity=Severity.CRITICAL, title="hot", opened=NOW, ts=NOW,
+    )  # fmt: skip
+    over = msgspec.structs.replace(alert, status="resolved", resolved=NOW + 1, ts=NOW + 1)
+    with listening("here") as gateway:
+        notify = stack.function("notify", WATCHKEEPER_SOCKETS_URL=gateway.url)
+        for offset, said in enumerate([alert, alert, over]):
+            if said is over:
+                gateway.broken = True
+            messages = {0: [Stored(100 + offset, 1, msgspec.json.encode(said), {})]}
+            answer = notify.invoke(from_msk(DASHBOARD_ALERTS.name, messages, prefix))
+            assert answer.value() == {"batchItemFailures": []}
+
+        (frame,) = gateway.sent["here"]
+    assert json.loads(frame)["alert"]["id"] == "p-1"
+    assert answer.metrics()["batch_push_failures"] == 1
+    assert [row.key.sort for row in tables.query(CONNECTIONS, PARTITION)] == ["here"]
+    (row,) = tables.get_many(ALERTS.name, [Key("acme", "p-1")]).values()
+    assert json.loads(row.value)["status"] == "resolved"
 
 
 # --- files ----------------------------------------------------------------------------------------------------------

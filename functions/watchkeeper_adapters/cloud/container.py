@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from watchkeeper.cost.prices import PriceBook
+    from watchkeeper.outcome import Outcome
     from watchkeeper.ports import Blobs, LanguageModel, Ports, Receiver
     from watchkeeper.topology import Topic
 
@@ -73,8 +74,12 @@ class CloudContainer(abc.ABC):
         """Who runs a stage for a topic; it keeps its states from one invocation to the next."""
         where = (stage, topic.name if topic else "-")
         if where not in self._runners:
-            self._runners[where] = Runner(STAGES[stage], topic, self.ports, self.published, self.shards, self.clock)
+            made = Runner(STAGES[stage], topic, self.ports, self.published, self.shards, self.clock, tell=self.tell)
+            self._runners[where] = made
         return self._runners[where]
+
+    def tell(self, outcome: Outcome) -> None:  # noqa: B027 - most clouds tell nobody
+        """What a stage has done and committed: a cloud may tell who listens. Must not raise."""
 
     def publish_knowledge(self) -> str:
         """Put the deployed knowledge base in force, unless it has not changed since it was; answers what is."""

@@ -10,7 +10,7 @@ import pulumi
 import pulumi_aws as aws
 
 from watchkeeper_infra.aws.function import OwnFunction, Plan
-from watchkeeper_infra.aws.iam import allow, document
+from watchkeeper_infra.aws.listeners import LIVE
 from watchkeeper_infra.aws.rights import authorizer_rights
 from watchkeeper_infra.functions import FUNCTIONS
 from watchkeeper_infra.site import under
@@ -168,15 +168,8 @@ class Api(pulumi.ComponentResource):
 
     def _socket(self) -> aws.apigatewayv2.Api:
         """Who listens is kept in a table with a time to live; a connection ends after 2 h, or 10 quiet minutes."""
-        site, config = self._site, self._site.config
-        api = aws.apigatewayv2.Api(
-            site.name("socket"),
-            name=site.name("socket"),
-            protocol_type="WEBSOCKET",
-            route_selection_expression="$request.body.action",
-            tags=site.tags("api"),
-            opts=self._own,
-        )
+        config = self._site.config
+        api = self._about.listeners.api
         # A browser cannot set a header for a WebSocket: the token comes in the query.
         listener = self._request_authorizer("listeners", api, ["route.request.querystring.token"])
         target = self._integration("socket", api, None)
@@ -186,14 +179,7 @@ class Api(pulumi.ComponentResource):
         throttle = aws.apigatewayv2.StageDefaultRouteSettingsArgs(
             throttling_rate_limit=config.requests_per_second, throttling_burst_limit=config.request_burst
         )
-        stage = self._stage("socket", api, "live", throttle)
-        push = pulumi.Output.concat(api.execution_arn, "/live/POST/@connections/*")
-        aws.iam.RolePolicy(
-            site.name("push"),
-            role=self._backend.role.name,
-            policy=document([allow("Push", ["execute-api:ManageConnections"], push)]),
-            opts=self._own,
-        )
+        stage = self._stage("socket", api, LIVE, throttle)
         self.socket_url: pulumi.Output[str] = stage.invoke_url
         return api
 

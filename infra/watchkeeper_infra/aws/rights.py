@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from watchkeeper.pipeline import MAY_WAIT
-from watchkeeper.topology import CUTOFFS, DEAD_LETTER
+from watchkeeper.topology import ALERTS, CUTOFFS, DEAD_LETTER
 from watchkeeper_infra.aws.iam import allow, deny
 from watchkeeper_infra.rights import objects_of
 from watchkeeper_infra.words import ALIAS, API_KEYS, CONNECTIONS, GIVEN_UP, METER
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from watchkeeper_infra.aws.event_stream import EventStream
     from watchkeeper_infra.aws.iam import Statement
     from watchkeeper_infra.aws.lake import Lake
+    from watchkeeper_infra.aws.listeners import Listeners
     from watchkeeper_infra.aws.site import Site
     from watchkeeper_infra.aws.state import State
     from watchkeeper_infra.functions import FunctionSpec
@@ -60,6 +61,7 @@ class Surroundings:
     state: State
     lake: Lake
     alerts: Alerts
+    listeners: Listeners
 
 
 def rights_of(function: FunctionSpec, about: Surroundings, logs: pulumi.Output[str]) -> list[Statement]:
@@ -67,7 +69,7 @@ def rights_of(function: FunctionSpec, about: Surroundings, logs: pulumi.Output[s
     return [
         *_basics(function, about.site, logs),
         *_stream(function, about),
-        *_rows(function, about.state),
+        *_rows(function, about),
         *_objects(function, about.lake),
         *_keys(function, about),
         *_others(function, about),
@@ -123,15 +125,20 @@ def _stream(function: FunctionSpec, about: Surroundings) -> Iterator[Statement]:
     yield allow("GiveUp", ["s3:PutObject"], pulumi.Output.concat(bucket, "/", GIVEN_UP, "*"))
 
 
-def _rows(function: FunctionSpec, state: State) -> Iterator[Statement]:
+def pushes(function: FunctionSpec, site: Site) -> bool:
+    """Whether it tells who listens of new alerts: out of private subnets API Gateway is reached by NAT only."""
+    return ALERTS in function.stage.writes and site.config.nat != "none"
+
+
+def _rows(function: FunctionSpec, about: Surroundings) -> Iterator[Statement]:
     def arns(names: Sequence[str]) -> list[pulumi.Output[str]]:
-        return [state.tables[name].arn for name in names]
+        return [about.state.tables[name].arn for name in names]
 
     written = [table.name for table in function.writes]
     read = [table.name for table in function.reads]
     if CUTOFFS.name not in (*written, *read):
         read.append(CUTOFFS.name)  # what the budget has switched off, every worker must know
-    if function.bundle == "web":
+    if function.bundle == "web" or pushes(function, about.site):
         written.append(CONNECTIONS)
     if written:
         yield allow("WriteRows", WRITE_ROWS, arns(written))
@@ -165,6 +172,8 @@ def _keys(function: FunctionSpec, about: Surroundings) -> Iterator[Statement]:
 
 
 def _others(function: FunctionSpec, about: Surroundings) -> Iterator[Statement]:
+    if function.bundle == "web" or pushes(function, about.site):
+        yield allow("Push", ["execute-api:ManageConnections"], about.listeners.posts)
     secrets = []
     if about.site.config.kafka_login == "scram":
         secrets.append(about.stream.secret.arn)

@@ -15,6 +15,7 @@ from watchkeeper_infra.aws.dashboard import Dashboard
 from watchkeeper_infra.aws.device_hub import DeviceHub, example_payload
 from watchkeeper_infra.aws.event_stream import EventStream
 from watchkeeper_infra.aws.lake import Lake
+from watchkeeper_infra.aws.listeners import Listeners
 from watchkeeper_infra.aws.network import Network
 from watchkeeper_infra.aws.observability import Observability
 from watchkeeper_infra.aws.rights import Surroundings
@@ -42,7 +43,7 @@ def build_stack(config: AwsConfig, root: Path) -> None:
     lake = Lake(site, state.key)
     alerts = Alerts(site)
     stream = EventStream(site, network, state)
-    about = Surroundings(site, stream, state, lake, alerts)
+    about = Surroundings(site, stream, state, lake, alerts, Listeners(site))
     functions = StageFunctions(about, network, bundles)
     hub = DeviceHub(site, network, stream, state, lake)
     dashboard = Dashboard(site)

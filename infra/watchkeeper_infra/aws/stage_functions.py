@@ -11,7 +11,7 @@ import pulumi_aws as aws
 from watchkeeper.pipeline import MAY_WAIT
 from watchkeeper_infra.aws.function import ARCHITECTURE, RUNTIME, Code, OwnFunction, Plan
 from watchkeeper_infra.aws.iam import allow, role, trust
-from watchkeeper_infra.aws.rights import CUTS_OFF, group_of, rights_of
+from watchkeeper_infra.aws.rights import CUTS_OFF, group_of, pushes, rights_of
 from watchkeeper_infra.bundles import CODE, LAYERS
 from watchkeeper_infra.functions import FUNCTIONS, consumers_first, rate
 from watchkeeper_infra.site import under
@@ -113,6 +113,8 @@ class StageFunctions(pulumi.ComponentResource):
             told["WATCHKEEPER_ALERT_TOPICS"] = pulumi.Output.json_dumps(about.alerts.by_severity)
             if "receivers" in about.state.secrets:
                 told["WATCHKEEPER_RECEIVERS_SECRET"] = about.state.secrets["receivers"].arn
+        if pushes(function, site):
+            told["WATCHKEEPER_SOCKETS_URL"] = about.listeners.url
         if "language_model" in function.uses and config.model != "none":
             told |= {
                 "WATCHKEEPER_MODEL_NAME": config.model_name,
