@@ -118,6 +118,8 @@ def main() -> None:
     parser.add_argument("--partitions", type=int, default=8)
     asked = parser.parse_args()
     print(f"{asked.devices:,} devices × 1 Hz, {asked.shards} shards, {asked.partitions} partitions, every {WINDOW_S} s")
+    if asked.windows * WINDOW_S < 120:
+        print("under two minutes: rows and segments that are due once a minute are not all counted")
     layout = (asked.devices, asked.windows, asked.shards, asked.partitions)
     stack = run(AzureStack, memory_ports(asked.partitions), trained(AzureStack), *layout)
     show(stack, asked.devices * asked.windows * WINDOW_S, asked.devices)
