@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 BUNDLES, MODELS = "bundles/", "models/"
 """What is published: every function looks at it, whatever its row says."""
 LAKE_WRITERS = ("store", "api")
+MANIFESTS, FORECASTS = "state/store/", "state/rule_check/"
+"""States that others read too: what is in the lake, and the trends that the API answers forecasts from."""
 LAKE = ("segments/", "reprocess/")
 
 
@@ -28,6 +30,10 @@ def objects_of(function: FunctionSpec, publishers: tuple[str, ...]) -> tuple[lis
         (written if function.name in who else read).append(prefix)
     if "blobs" in function.uses:
         (written if function.name in LAKE_WRITERS else read).extend(LAKE)
+        if MANIFESTS not in written:
+            read.append(MANIFESTS)
+    if function.name == "api":
+        read.append(FORECASTS)
     if function.name == "ingest":
         read.append(INBOX)
     return read, written
