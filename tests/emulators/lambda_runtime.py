@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
-TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0"
+TRACE_ID, PARENT = "1-5759e988-bd862e3fe1be46a994272793", "53995c3f42cd8ad8"
 
 
 class Answer(NamedTuple):
@@ -51,8 +51,11 @@ class Answer(NamedTuple):
 class Function:
     """A function that runs: `invoke` it as often as you like, one event after the other."""
 
-    def __init__(self, handler: str, environment: Mapping[str, str], memory_mb: int = 1769) -> None:
-        """Start the runtime client on `handler`."""
+    def __init__(
+        self, handler: str, environment: Mapping[str, str], memory_mb: int = 1769, *, sampled: bool = False
+    ) -> None:
+        """Start the runtime client on `handler`; its traces are kept if they are `sampled`."""
+        self._trace = f"Root={TRACE_ID};Parent={PARENT};Sampled={int(sampled)}"
         self.name = handler.split(".")[-2]
         self._work: queue.Queue[tuple[str, bytes, int]] = queue.Queue()
         self._answers: queue.Queue[tuple[str, bytes]] = queue.Queue()
@@ -123,7 +126,7 @@ class Function:
                     "Lambda-Runtime-Aws-Request-Id": name,
                     "Lambda-Runtime-Deadline-Ms": str(int(time.time() * 1000) + left),
                     "Lambda-Runtime-Invoked-Function-Arn": f"arn:aws:lambda:x:000000000000:function:{outer.name}",
-                    "Lambda-Runtime-Trace-Id": TRACE,
+                    "Lambda-Runtime-Trace-Id": outer._trace,
                 }.items():
                     self.send_header(key, value)
                 self.end_headers()

@@ -1,10 +1,13 @@
 """What a cold start loads: the functions on the way of a reading load no model library, and nothing for training."""
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
+
+from tests.emulators.lambda_runtime import PARENT, TRACE_ID
 
 HOT = ("ingest", "clean", "rule_check", "ml_score", "store")
 HEAVY = ("openai", "sklearn", "scipy", "pandas", "joblib", "fastapi", "starlette", "httpx", "matplotlib")
@@ -37,7 +40,8 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 
 def loaded(*functions):
     asked = [sys.executable, "-c", LOOK, *functions]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    lambdas = {"LAMBDA_TASK_ROOT": "/var/task", "_X_AMZN_TRACE_ID": f"Root={TRACE_ID};Parent={PARENT};Sampled=0"}
+    done = subprocess.run(asked, env=os.environ | lambdas, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
 
