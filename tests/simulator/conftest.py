@@ -5,7 +5,7 @@ import logging
 import pytest
 
 
-@pytest.fixture(autouse=True, scope="package")
+@pytest.fixture(autouse=True, scope="module")
 def _quiet_workers():
     logger = logging.getLogger("watchkeeper")
     before = logger.level
