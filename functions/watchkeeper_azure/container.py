@@ -16,7 +16,6 @@ from watchkeeper_azure.blobs import AzureBlobs
 from watchkeeper_azure.event_hubs import EventHubsStream
 from watchkeeper_azure.failures import waiting_for
 from watchkeeper_azure.meter import CosmosMeter
-from watchkeeper_azure.names import CONNECTIONS
 from watchkeeper_azure.prices import METERED
 from watchkeeper_azure.secret_store import SecretStore
 from watchkeeper_azure.services import Services
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from watchkeeper.ports import LanguageModel
-
-SOCKET_LIVES_S = 7200.0
+    from watchkeeper_azure.pushes import Pushes
+    from watchkeeper_azure.web_pubsub import WebPubSub
 
 
 class Container(CloudContainer):
@@ -56,13 +55,26 @@ class Container(CloudContainer):
         stream = self._stream = EventHubsStream(services.event_hubs, partitions=settings.partitions)
         return Ports(
             ClaimChecked(stream, blobs),
-            CosmosTables(services.cosmos, lifetimes_s={CONNECTIONS: SOCKET_LIVES_S}),
+            CosmosTables(services.cosmos),
             blobs,
             CosmosMeter(services.cosmos, with_charges=True),
             contextlib.nullcontext,
             self._language_model(),
             receivers_of(self._secret(settings.receivers_secret)),
         )
+
+    def open_pushes(self) -> Pushes | None:
+        """By groups of Web PubSub, where the app is told where it is."""
+        if not self.settings.web_pubsub:
+            return None
+        from watchkeeper_azure.pushes import Pushes
+
+        return Pushes(CosmosTables(self._services.quick_cosmos), self._services.web_pubsub)
+
+    @property
+    def web_pubsub(self) -> WebPubSub | None:
+        """What lets people listen; None: nothing does here."""
+        return self._services.web_pubsub if self.settings.web_pubsub else None
 
     def read_file(self, name: str) -> bytes | None:
         """A file that somebody else has put into the container of blobs; None: it is not there."""

@@ -18,7 +18,7 @@ HubSize = Literal["S1", "S2", "S3"]
 UNITS_OF_S3 = 10  # at most; of the others 200
 Memory = Literal[512, 2048, 4096]
 DashboardRegion = Literal["westus2", "centralus", "eastus2", "westeurope", "eastasia"]
-THOUSAND = 1000
+THOUSAND, TENS = 1000, 10
 
 
 class AzureConfig(StackConfig, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -54,6 +54,7 @@ class AzureConfig(StackConfig, frozen=True, kw_only=True, forbid_unknown_fields=
     model_api_version: Annotated[str, text("a date, such as 2024-10-21", r"^(\d{4}-\d\d-\d\d(-preview)?)?$")] = ""
     issuer: Annotated[str, text("an https:// address, or nothing for Entra ID", r"^(https://[^\s]+)?$")] = ""
     web_pubsub: Literal["Free_F1", "Standard_S1"] = "Free_F1"
+    web_pubsub_units: Annotated[int, whole(1, 100)] = 1
     dashboard_size: Literal["Free", "Standard"] = "Free"
     dashboard_region: DashboardRegion = "westeurope"
     canary_key: str = ""
@@ -92,7 +93,8 @@ HELP = stack_config.HELP | {
     "alert_emails": "mail addresses by `operations`: who is told what is wrong with Watchkeeper itself",
     "receivers": "who gets alerts, as the local runtime's receivers: Teams, webhooks; a secret",
     "audience": "audience of those tokens; nothing: nobody comes in by a token",
-    "web_pubsub": "size of Web PubSub; the free one takes 20 listeners",
+    "web_pubsub": "size of Web PubSub, which tells dashboards of alerts; the free one takes 20 listeners",
+    "web_pubsub_units": "how many of Standard_S1: each takes 1,000 listeners; beyond 10 only whole tens",
     "dashboard_size": "plan of the Static Web App",
     "dashboard_region": "where it is: Static Web Apps are in few regions",
     "canary_key": "key of a machine by which a reading is sent every five minutes, so that nothing stored means that"
@@ -130,5 +132,14 @@ def contradictions(config: AzureConfig) -> Iterator[str]:
         yield wrong("modelUrl", config.model_url, f"the endpoint of Azure OpenAI: {either}")
     if config.issuer and not config.audience:
         yield wrong("audience", config.audience, "an audience where an issuer is named")
+    yield from _listeners(config)
+
+
+def _listeners(config: AzureConfig) -> Iterator[str]:
+    units = config.web_pubsub_units
+    if config.web_pubsub == "Free_F1" and units > 1:
+        yield wrong("webPubsubUnits", units, "1 of Free_F1")
+    if units > TENS and units % TENS:
+        yield wrong("webPubsubUnits", units, "1 to 10, or 20, 30 and so on to 100")
     if config.private_endpoints and config.web_pubsub == "Free_F1":
         yield wrong("webPubsub", config.web_pubsub, "Standard_S1 where privateEndpoints is set")

@@ -99,7 +99,7 @@ class Stream(Protocol):
 
 
 class Tables(Protocol):
-    """Rows by key."""
+    """Rows by key. Some tables' rows end (`topology.LIFETIMES_S`): some time later they are not there any more."""
 
     def get_many(self, table: str, keys: Sequence[Key]) -> dict[Key, Row]:
         """The rows that are there."""

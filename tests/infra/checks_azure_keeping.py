@@ -8,6 +8,8 @@ from watchkeeper.topology import TABLES
 from watchkeeper_infra.functions import FUNCTIONS
 from watchkeeper_infra.words import RUNTIME_TABLES
 
+OWN_TABLES = set(RUNTIME_TABLES) - {"connections"}  # Web PubSub itself knows who listens
+
 KEPT = ("ResourceGroup", "eventhub:Namespace", "eventhub:EventHub", "cosmosdb:DatabaseAccount",
         "cosmosdb:SqlResourceSqlDatabase", "cosmosdb:SqlResourceSqlContainer", "keyvault:Vault",
         "iothub:IotHubResource", "deviceprovisioningservices:IotDpsResource")  # fmt: skip
@@ -42,9 +44,7 @@ INSIGHTS = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 
 
 def tables_are_those_of_the_pipeline(graph):
-    faults = sorted(
-        {t["containerName"] for t in graph.of("cosmosdb:SqlResourceSqlContainer")} ^ {*TABLES, *RUNTIME_TABLES}
-    )
+    faults = sorted({t["containerName"] for t in graph.of("cosmosdb:SqlResourceSqlContainer")} ^ {*TABLES, *OWN_TABLES})
     for table in graph.of("cosmosdb:SqlResourceSqlContainer"):
         resource = table["resource"]
         if resource["partitionKey"]["paths"] != ["/pk"] or resource.get("defaultTtl") != -1:

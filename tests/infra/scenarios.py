@@ -64,6 +64,7 @@ AZURE_LARGE = {
     "issuer": "https://id.example.com",
     "audience": "watchkeeper",
     "webPubsub": "Standard_S1",
+    "webPubsubUnits": 20,
     "canaryKey": "canary-very-secret",
     "budget": 500,
 }

@@ -70,6 +70,12 @@ def test_an_estimate_takes_the_stack_for_what_the_configuration_makes_it():
         ),
         ({"model": "openai", "modelName": "m"}, "watchkeeper:modelKey: missing"),
         ({"issuer": "https://id.example.com"}, "watchkeeper:audience: '' is not allowed; an audience where an issuer"),
+        ({"webPubsubUnits": "2"}, "watchkeeper:webPubsubUnits: 2 is not allowed; 1 of Free_F1"),
+        (
+            {"webPubsub": "Standard_S1", "webPubsubUnits": "15"},
+            "watchkeeper:webPubsubUnits: 15 is not allowed; 1 to 10, or 20, 30",
+        ),
+        ({"webPubsubUnits": "101"}, "watchkeeper:webPubsubUnits: '101' is not allowed; a whole number from 1 to 100"),
         ({"privateEndpoints": "true"}, "watchkeeper:webPubsub: 'Free_F1' is not allowed; Standard_S1 where private"),
         ({"cidr": "8.8.0.0/16"}, "watchkeeper:cidr: '8.8.0.0/16' is not allowed; a private network"),
         ({"canaryKey": "k"}, "watchkeeper:canaryKey: given in plain text; `pulumi config set --secret canaryKey`"),

@@ -64,6 +64,19 @@ FAULTS = [
         change("RoleAssignment", "-store-write-blobs", condition="StringStartsWith 'state/clean/'"),
     ),
     (
+        "only_who_tells_or_lets_in_reaches_listeners",
+        change("RoleAssignment", "-clean-say", roleDefinitionId="/x/12cf5a90-567b-43ae-8102-96cf46c7d9b4"),
+    ),
+    ("only_who_tells_or_lets_in_reaches_listeners", drop("RoleAssignment", "-notify-push")),
+    ("only_who_tells_or_lets_in_reaches_listeners", change("RoleAssignment", "-api-push", scope=f"{WIDE}/x/another")),
+    ("only_who_tells_or_lets_in_reaches_listeners", setting("store", "WATCHKEEPER_WEB_PUBSUB", "https://x")),
+    ("only_who_tells_or_lets_in_reaches_listeners", setting("notify", "WATCHKEEPER_WEB_PUBSUB", None)),
+    (
+        "only_who_tells_or_lets_in_reaches_listeners",
+        change("WebPubSubHub", "-listeners", properties={"anonymousConnectPolicy": "allow"}),
+    ),
+    ("only_who_tells_or_lets_in_reaches_listeners", change("WebPubSubHub", "-listeners", hubName="another")),
+    (
         "only_who_publishes_may_replace_what_is_published",
         change("RoleAssignment", "-store-write-blobs", condition="StringStartsWith 'models/'"),
     ),
@@ -176,6 +189,9 @@ IN_LARGE = [
     ("two_budgets_stand_behind_the_meter", change("ActionGroup", "-alerts-bill", azureFunctionReceivers=[])),
     ("secrets_are_marked", change("WebApp", "-notify", kind="s1gn-with-this")),
     ("what_is_private_is_reached_inside_only", drop("PrivateEndpoint", "-endpoint-lake")),
+    ("what_is_private_is_reached_inside_only", drop("PrivateEndpoint", "-endpoint-listeners")),
+    ("what_is_private_is_reached_inside_only", change("webpubsub:WebPubSub", "-listeners", networkACLs=None)),
+    ("only_who_tells_or_lets_in_reaches_listeners", change("webpubsub:WebPubSub", "-listeners", sku={"name": "x"})),
     ("people_hear_of_what_is_wrong", drop("WebTest", "-canary")),
 ]
 

@@ -10,6 +10,7 @@ from tests.infra.checks import AZURE_CHECKS
 from tests.infra.scenarios import AZURE_BUILT
 from watchkeeper.topology import TOPICS
 from watchkeeper_infra.azure_roles import only_below
+from watchkeeper_infra.words import HUB_OF_LISTENERS
 
 pytestmark = pytest.mark.timeout(300)  # the first one waits for the whole program
 
@@ -142,6 +143,11 @@ def test_what_an_app_is_told_is_what_its_code_reads(azure_graphs):
     told = {name for graph in azure_graphs.values() if graph.of("WebApp")
             for each in graph.settings.values() for name in each}  # fmt: skip
     assert {name for name in told if name.startswith("WATCHKEEPER_")} - read == set()
+
+
+def test_the_hub_of_listeners_is_called_as_the_functions_call_it():
+    names = pytest.importorskip("watchkeeper_azure.names", reason="the functions' own code is not in this checkout")
+    assert names.HUB_OF_LISTENERS == HUB_OF_LISTENERS
 
 
 def test_a_condition_lets_names_be_listed_and_holds_everything_else_to_its_paths():

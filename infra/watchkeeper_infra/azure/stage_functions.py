@@ -9,7 +9,7 @@ import pulumi_azure_native as azure
 
 from watchkeeper_infra.azure.app import OwnApp, Plan
 from watchkeeper_infra.azure.lake import CONTAINER
-from watchkeeper_infra.azure.rights import grants_of, rows_of
+from watchkeeper_infra.azure.rights import grants_of, reaches_listeners, rows_of
 from watchkeeper_infra.azure.state import DATABASE
 from watchkeeper_infra.functions import FUNCTIONS, consumers_first
 from watchkeeper_infra.site import under
@@ -94,8 +94,8 @@ class StageFunctions(pulumi.ComponentResource):
                 told["WATCHKEEPER_MODEL_API_VERSION"] = config.model_api_version
         if "meter" in function.uses:
             told["WATCHKEEPER_BUDGET"] = f"{config.budget:g}"
-        if function.bundle == "web" or "receivers" in function.uses:
-            told["WATCHKEEPER_WEB_PUBSUB"] = about.api.socket
+        if reaches_listeners(function):
+            told["WATCHKEEPER_WEB_PUBSUB"] = about.listeners.url
         if function.bundle == "web":
             told |= {"WATCHKEEPER_ISSUER": about.api.issuer, "WATCHKEEPER_AUDIENCE": about.api.audience}
         return told
