@@ -48,7 +48,8 @@ def notify(batch: Sequence[Delivered], ctx: Context) -> Outcome:
         if after.pages and not (alert.status == "update" and after.status == "resolved"):
             said = msgspec.structs.replace(after, status=alert.status, ts=alert.ts)
             name = f"{alert.id}/{alert.status}-{alert.ts}"
-            _send([Delivery(name, receiver, said) for receiver in ctx.receivers], state, ctx, outcome)
+            receivers = ctx.receivers_for(after.severity)
+            _send([Delivery(name, receiver, said) for receiver in receivers], state, ctx, outcome)
     versions = {key: version for key, (_, version) in held.items()}
     outcome.puts[:0] = [Put(ALERTS, *key, kept[key], versions.get(key, ABSENT)) for key in keys if key in changed]
     return outcome
@@ -105,7 +106,8 @@ def _escalate(state: NotifyState, ctx: Context, outcome: Outcome) -> None:
         again = waiting.again + 1
         state.unanswered[alert_id] = Unanswered(waiting.tenant, ctx.now, again)
         repeated = msgspec.structs.replace(alert[0], title=f"Not acknowledged: {alert[0].title}")
-        _send([Delivery(f"{alert_id}/again-{again}", name, repeated) for name in ctx.receivers], state, ctx, outcome)
+        names = ctx.receivers_for(repeated.severity)
+        _send([Delivery(f"{alert_id}/again-{again}", name, repeated) for name in names], state, ctx, outcome)
         outcome.counts["escalations"] += 1
 
 

@@ -50,6 +50,14 @@ class Flaky(MemoryReceiver):
         return [(a.status, (a.ts - NOW) // SECOND) for a in self.alerts]
 
 
+class Choosy(Flaky):
+    """A receiver of some severities only."""
+
+    def __init__(self, name, *severities):
+        super().__init__(name)
+        self.severities = frozenset(severities)
+
+
 def drive_to(*receivers):
     return Drive("notify", memory_ports(1, receivers={r.name: r for r in receivers}))
 
@@ -373,3 +381,27 @@ def test_an_update_does_not_begin_the_repeating_anew(drive, receiver):
     drive.take(alert("update", 9, report=REPORT))
     watch(drive, 6 * ESCALATE_MS)
     assert len(receiver.alerts) == 1 + ESCALATIONS + 1
+
+
+# --- by severity ----------------------------------------------------------------------------------------------------
+
+
+def test_an_alert_goes_to_the_receivers_of_its_severity_and_leaves_nothing_for_others_in_the_outbox():
+    loud, quiet = Choosy("loud", Severity.CRITICAL, Severity.EMERGENCY), Choosy("quiet", Severity.INFO)
+    everything = Flaky("everything")
+    drive = drive_to(loud, quiet, everything)
+    note = {"name": "note", "severity": Severity.INFO}
+    drive.take(alert(name="bad"), alert(**note), alert("resolved", 5, **note))
+    assert [a.id for a in loud.alerts] == ["bad"]
+    assert [(a.id, a.status) for a in quiet.alerts] == [("note", "firing"), ("note", "resolved")]
+    assert [a.id for a in everything.alerts] == ["bad", "note", "note"]
+    assert [len(drive.rows(OUTBOX, name)) for name in ("loud", "quiet")] == [1, 2]
+
+
+def test_what_nobody_answers_is_repeated_to_the_receivers_of_its_severity_only():
+    loud, quiet = Choosy("loud", Severity.CRITICAL), Choosy("quiet", Severity.INFO)
+    drive = drive_to(loud, quiet)
+    drive.take(alert())
+    drive.tick(after=ESCALATE_MS)
+    assert [a.title[:16] for a in loud.alerts] == ["Flow is low (pum", "Not acknowledged"]
+    assert quiet.calls == []
