@@ -137,7 +137,7 @@ class Context:
             why = f"{type(error).__name__}: {error}"
             after = msgspec.structs.replace(delivery, attempts=attempts, next_try=self.now + wait, error=why)
         else:
-            after = msgspec.structs.replace(delivery, attempts=attempts, state="sent", error="")
+            after = msgspec.structs.replace(delivery, attempts=attempts, next_try=0, state="sent", error="")
         return Put(OUTBOX, delivery.receiver, delivery.id, after)
 
     def _declared(self, use: Uses) -> None:

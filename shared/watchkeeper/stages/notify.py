@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ESCALATE_MS = 15 * 60_000
 ESCALATIONS = 3
 GIVE_UP_AFTER = 500  # attempts: about two days
+TURN_MS = 30_000  # that a delivery belongs to who has begun it: the timer may run elsewhere, while it is being sent
 ONLY = 0  # notify has one state in all
 
 
@@ -59,9 +60,11 @@ def retry_and_escalate(ctx: Context) -> Outcome:
     state: NotifyState = ctx.states[ONLY]
     outcome = Outcome()
     _settle(state, ctx, outcome)
-    due = [delivery for delivery in state.pending.values() if delivery.next_try <= ctx.now]
-    outcome.sends += due
-    outcome.counts["retries"] += len(due)
+    for name, delivery in state.pending.items():
+        if delivery.next_try <= ctx.now:
+            state.pending[name] = _begun(delivery, ctx.now)
+            outcome.sends.append(state.pending[name])
+    outcome.counts["retries"] += len(outcome.sends)
     _escalate(state, ctx, outcome)
     outcome.states.add(ONLY)
     return outcome
@@ -78,7 +81,7 @@ def _settle(state: NotifyState, ctx: Context, outcome: Outcome) -> None:
             del state.pending[name]
             outcome.puts.append(Put(OUTBOX, *key, msgspec.structs.replace(delivery, state="given up")))
             outcome.counts["deliveries_given_up"] += 1
-        else:
+        elif delivery.attempts > state.pending[name].attempts:  # else it is on its way
             state.pending[name] = delivery
 
 
@@ -119,8 +122,13 @@ def _send(deliveries: Sequence[Delivery], state: NotifyState, ctx: Context, outc
             if name in state.pending:
                 continue  # said twice in one batch
             outcome.puts.append(Put(OUTBOX, delivery.receiver, delivery.id, delivery, ABSENT))
-        waiting = state.pending[name] = known[0] if known else delivery
-        outcome.sends.append(waiting)
+        state.pending[name] = _begun(known[0] if known else delivery, ctx.now)
+        outcome.sends.append(state.pending[name])
+
+
+def _begun(delivery: Delivery, now: int) -> Delivery:
+    """A delivery that is sent once this state is written, by who has written it; by others only after its turn."""
+    return msgspec.structs.replace(delivery, next_try=now + TURN_MS)
 
 
 def _merge(before: Alert | None, alert: Alert, now: int) -> Alert:

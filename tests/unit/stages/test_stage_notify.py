@@ -13,7 +13,7 @@ from watchkeeper.errors import Unavailable
 from watchkeeper.memory import MemoryReceiver, memory_ports
 from watchkeeper.ports import Key
 from watchkeeper.records import Acknowledgement, Alert, Report, Severity, Source
-from watchkeeper.stages.notify import ESCALATE_MS, ESCALATIONS, GIVE_UP_AFTER
+from watchkeeper.stages.notify import ESCALATE_MS, ESCALATIONS, GIVE_UP_AFTER, TURN_MS
 from watchkeeper.topology import ACKNOWLEDGEMENTS, ALERTS, OUTBOX
 
 REPORT = Report(
@@ -262,10 +262,45 @@ def test_a_crash_between_commit_and_send_still_delivers():
     with pytest.raises(Crash):
         drive.take(alert())
     drive.restart()
-    assert receiver.alerts == []
     drive.tick(after=5 * SECOND)
+    assert receiver.alerts == []  # it may still be under way elsewhere
+    drive.tick(after=TURN_MS)
     assert [a.id for a in receiver.alerts] == ["e1"]
     drive.tick(after=MINUTE)
+    assert len(receiver.alerts) == 1
+
+
+class Slow(MemoryReceiver):
+    """While it takes an alert, something else happens: once."""
+
+    def __init__(self):
+        super().__init__()
+        self.down, self.meanwhile = False, []
+
+    def send(self, alert):
+        while self.meanwhile:
+            self.meanwhile.pop()()
+        if self.down:
+            raise Unavailable("503")
+        super().send(alert)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_one_worker_is_sending_the_timer_of_another_does_not_send(again):
+    receiver = Slow()
+    drive, other = drive_to(receiver), Drive("notify")
+    other.ports, other.published = drive.ports, drive.published
+    other.restart()
+    receiver.down = again
+    receiver.meanwhile = [] if again else [lambda: other.tick(after=5 * SECOND)]
+    drive.take(alert())
+    receiver.down = False
+    if again:
+        receiver.meanwhile = [lambda: other.tick(after=10 * SECOND)]
+        drive.tick(after=10 * SECOND)
+    assert not receiver.meanwhile
+    assert len(receiver.alerts) == 1
+    other.tick(after=2 * TURN_MS)
     assert len(receiver.alerts) == 1
 
 
