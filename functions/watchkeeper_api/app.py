@@ -16,6 +16,7 @@ from watchkeeper_api import (
     bundle_routes,
     device_routes,
     ingest_routes,
+    model_routes,
     rule_routes,
     service_routes,
     status_routes,
@@ -89,6 +90,7 @@ def create_app(backend: Backend) -> FastAPI:
         alert_routes,
         rule_routes,
         bundle_routes,
+        model_routes,
         status_routes,
     ):
         app.include_router(module.router)

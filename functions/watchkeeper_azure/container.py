@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from watchkeeper.ports import LanguageModel
 
 SOCKET_LIVES_S = 7200.0
+HOUR_MS = 3_600_000
 
 
 class Container(CloudContainer):
@@ -45,7 +46,7 @@ class Container(CloudContainer):
             metered=METERED,
             knowledge=Path(__file__).parents[1] / settings.knowledge_base,
         )
-        self.settings = settings
+        self.settings, self.shadow_ms = settings, round(settings.shadow_hours * HOUR_MS)
         self._services = Services(settings)
         self._stream: EventHubsStream | None = None
 

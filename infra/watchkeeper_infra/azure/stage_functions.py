@@ -14,7 +14,7 @@ from watchkeeper_infra.azure.state import DATABASE
 from watchkeeper_infra.functions import FUNCTIONS, consumers_first
 from watchkeeper_infra.site import under
 from watchkeeper_infra.sizes import MEMORY_MB
-from watchkeeper_infra.words import FILES_FUNCTION, INBOX, MODEL, RECEIVERS
+from watchkeeper_infra.words import FILES_FUNCTION, INBOX, LEARNS, MODEL, RECEIVERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,6 +94,8 @@ class StageFunctions(pulumi.ComponentResource):
                 told["WATCHKEEPER_MODEL_API_VERSION"] = config.model_api_version
         if "meter" in function.uses:
             told["WATCHKEEPER_BUDGET"] = f"{config.budget:g}"
+        if function.name == LEARNS:
+            told["WATCHKEEPER_SHADOW_HOURS"] = str(config.shadow_hours)
         if function.bundle == "web" or "receivers" in function.uses:
             told["WATCHKEEPER_WEB_PUBSUB"] = about.api.socket
         if function.bundle == "web":
