@@ -89,7 +89,13 @@ def test_the_hosts_settings_are_what_the_functions_rely_on():
 
 @pytest.mark.parametrize(
     ("seconds", "schedule"),
-    [(5, "*/5 * * * * *"), (30, "*/30 * * * * *"), (300, "0 */5 * * * *"), (86400, "0 0 0 * * *")],
+    [
+        (5, "*/5 * * * * *"),
+        (30, "*/30 * * * * *"),
+        (300, "0 */5 * * * *"),
+        (3600, "0 0 * * * *"),
+        (86400, "0 0 0 * * *"),
+    ],
 )
 def test_timers_as_schedules(seconds, schedule):
     assert functions.schedule_of(seconds) == schedule
