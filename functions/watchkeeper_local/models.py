@@ -6,14 +6,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from watchkeeper.class_knowledge import latest_classes, learn_classes
 from watchkeeper.errors import ConfigError
 from watchkeeper.model_drift import latest_drift, measure_drift
 from watchkeeper.published import current_pin, model_versions, pin_model, roll_back_model
+from watchkeeper.records import DEFAULT_TENANT
 from watchkeeper_local.node import clock, open_node
 from watchkeeper_local.sqlite.ports import FILE_NAME
 from watchkeeper_local.training import retrain_now
 
 if TYPE_CHECKING:
+    from watchkeeper.detection.classes import ClassBook
     from watchkeeper.model_drift import DriftReport
     from watchkeeper_local.settings import Settings
 
@@ -38,6 +41,7 @@ def manage_models(settings: Settings, action: str, version: str) -> int:
             pin_model(ports.blobs, current_pin(ports.blobs).version, pinned=False)
         elif action == "drift":
             measure_drift(ports, settings.shards, clock())
+            learn_classes(ports, settings.shards, clock())
         elif action == "rollback":
             roll_back_model(ports.blobs)
         pin = current_pin(ports.blobs)
@@ -48,9 +52,21 @@ def manage_models(settings: Settings, action: str, version: str) -> int:
             print("no model is in force yet: readings are scored by their devices' baselines alone")
         report = latest_drift(ports.blobs)
         print("\n".join(_told(report) if report else ["drift has not been looked at yet; `models drift` does now"]))
+        print("\n".join(_of_classes(latest_classes(ports.blobs))))
     finally:
         ports.close()
     return 0
+
+
+def _of_classes(book: ClassBook | None) -> list[str]:
+    """Of each class the factor on its bar, the reviews it comes from, and how many metrics new devices are held to."""
+    classes = [(tenant, *each) for tenant, of in (book.tenants if book else {}).items() for each in of.items()]
+    return [
+        f"class {name}{'' if tenant == DEFAULT_TENANT else f' of {tenant}'}: bar x{known.factor:.2f} "
+        f"({known.confirmed} reviews confirmed, {known.rejected} rejected), "
+        f"{len(known.metrics)} metrics known to new devices"
+        for tenant, name, known in classes
+    ]
 
 
 def _told(report: DriftReport) -> list[str]:

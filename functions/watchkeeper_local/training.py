@@ -7,6 +7,7 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
+from watchkeeper.class_knowledge import learn_classes
 from watchkeeper.errors import ModelError, WatchkeeperError
 from watchkeeper.model_drift import measure_drift
 from watchkeeper.published import current_pin, publish_model
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 NICE = 10  # readings that wait come first
-DRIFT_MS = 3_600_000  # how often it looks whether data have drifted …
+DRIFT_MS = 3_600_000  # how often it looks at the classes of devices, and whether data have drifted …
 REST_MS = 6 * 3_600_000  # … and how long a model is left in peace by that
 LOOK_S = 30.0  # how often it looks whether it is time; a first model is learnt as soon as there is enough to learn from
 
@@ -42,6 +43,7 @@ class Plan:
     due: int = 0
     look: int = 0
     rested: int = 0
+    classes: int = 0  # when the classes of devices are looked at next
 
 
 def retrain_if_due(ports: Ports, settings: Settings, plan: Plan, now: int) -> str:
@@ -50,6 +52,9 @@ def retrain_if_due(ports: Ports, settings: Settings, plan: Plan, now: int) -> st
     ModelError: there is too little to learn from.
     """
     pin = current_pin(ports.blobs)
+    if now >= plan.classes:
+        plan.classes = now + DRIFT_MS
+        learn_classes(ports, settings.shards, now)
     each = round(settings.retrain_hours * 3_600_000)
     why = ""
     if pin.version:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from watchkeeper.class_knowledge import learn_classes
 from watchkeeper.errors import Conflict, ModelError, StateError, Unavailable
 from watchkeeper.model_drift import measure_drift
 from watchkeeper.pipeline import STAGES
@@ -52,10 +53,12 @@ def tick(stage: str, left_ms: Callable[[], int], container: CloudContainer, obse
 def _retrain(container: CloudContainer) -> dict[str, object]:
     """Learns a model from what is stored and puts it in force, unless one is pinned; this alone loads scikit-learn.
 
-    Before, it is measured how far data have drifted from what the model in force learnt from.
+    Before, it is measured how far data have drifted from what the model in force learnt from, and what the classes of
+    devices have in common.
     """
     from watchkeeper.stages.retrain import retrain
 
+    learn_classes(container.ports, container.shards, container.clock())
     report = measure_drift(container.ports, container.shards, container.clock())
     drift = {"drifted": report.drifted, "compared": report.series}
     try:
