@@ -9,7 +9,6 @@ from watchkeeper.errors import Conflict, ModelError, StateError, Unavailable
 from watchkeeper.model_drift import measure_drift
 from watchkeeper.model_in_force import current_pin
 from watchkeeper.pipeline import STAGES
-from watchkeeper.shadow.judging import HOUR_MS, Shadow, is_awaited, judge, learn_candidate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 LEARNS = "retrain"  # the stage whose timer is training
-LEARN_MS = 24 * HOUR_MS  # between two models
+LEARN_MS = 24 * 3_600_000  # between two models
 
 
 def tick(stage: str, left_ms: Callable[[], int], container: CloudContainer, observer: Observer) -> dict[str, object]:
@@ -56,6 +55,8 @@ def _retrain(left_ms: Callable[[], int], container: CloudContainer) -> dict[str,
 
     Only one of both at a time: each may need all the time there is. What is not finished the next hour goes on with.
     """
+    from watchkeeper.shadow.judging import Shadow, is_awaited, judge, learn_candidate
+
     now = container.clock()
     container.published.refresh(now)
     shadow = Shadow(container.ports, container.published.bundle, container.shards, container.shadow_ms, now, left_ms)
