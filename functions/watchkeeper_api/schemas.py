@@ -234,6 +234,14 @@ class AlertList(msgspec.Struct, frozen=True):
     next: str
 
 
+class Invitation(msgspec.Struct, frozen=True):
+    """Where a client may listen, by which subprotocol, and how soon it has to connect. The address is a password."""
+
+    url: str
+    protocol: str
+    expires_in_s: int
+
+
 class AcknowledgeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who has seen an alert and works on it."""
 
@@ -375,6 +383,7 @@ MODELS: tuple[type[msgspec.Struct], ...] = (
     Acknowledgement,
     AcknowledgeIn,
     AlertList,
+    Invitation,
     AnomalyList,
     DeviceDetail,
     DeviceList,

@@ -69,8 +69,13 @@ HELP = {
 }
 
 
-def contradictions(config: StackConfig, *, model: str, partitions: int, mailed: Collection[str]) -> Iterator[str]:
-    """What each key allows by itself, and the others do not, on any cloud; `mailed` is what mail addresses are for."""
+def contradictions(
+    config: StackConfig, *, model: str, partitions: int, mailed: Collection[str], keyless: bool = False
+) -> Iterator[str]:
+    """What each key allows by itself, and the others do not, on any cloud.
+
+    `mailed` is what mail addresses are for; `keyless`: the model's service needs no key.
+    """
     if partitions > config.shards:
         yield wrong("partitions", partitions, f"at most the {config.shards} shards")
     for topic, addresses in config.alert_emails.items():
@@ -79,7 +84,7 @@ def contradictions(config: StackConfig, *, model: str, partitions: int, mailed: 
         yield from (wrong("alertEmails", a, "mail addresses") for a in addresses if not MAIL.fullmatch(a))
     if model != "none" and not config.model_name:
         yield wrong("modelName", "", f"the name of a model of {model}")
-    if model != "none" and not config.model_key:
+    if model != "none" and not config.model_key and not keyless:
         yield "watchkeeper:modelKey: missing; the key of the model's service, as a secret"
 
 

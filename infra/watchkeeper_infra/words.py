@@ -14,6 +14,8 @@ RUNTIME_TABLES = {
 }
 """Tables of the runtime, beside those that the pipeline's table names."""
 
+HUB_OF_LISTENERS = "watchkeeper"  # in Web PubSub; the functions call it so
+
 BILL_FUNCTION, BILL_ROUTE = "bill", "bill"  # what the budget's action group calls on Azure, in the app budget_cutoff
 FILES_FUNCTION = "files"  # what Event Grid tells of new files on Azure, in the app ingest
 

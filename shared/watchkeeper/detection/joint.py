@@ -65,7 +65,8 @@ def join(devices: NDArray[np.void], block: F32, seen: Observed, row: I64, place:
     flagged = np.zeros(r, bool)
     if np.count_nonzero(several):
         cell = flat[inside]
-        z = between(away / (np.sqrt(variance) + _TINY), LEAST_UNIT, MOST)
+        far = away if seen.trifle is None else away * (np.abs(away) > seen.trifle)
+        z = between(far / (np.sqrt(variance) + _TINY), LEAST_UNIT, MOST)
         inverse, scaled = np.zeros(r * PLACES, np.float32), np.zeros(r * PLACES, np.float32)
         inverse[cell] = ONE / deviation.reshape(-1)[cell]  # 0 of those that are absent
         scaled[cell] = z[inside]

@@ -178,15 +178,12 @@ def _take(
     keep(records, block, each.x, seen.flagged)
 
     present = each.held > 0
-    single, n = np.zeros(r, np.float32), np.zeros(r, np.float32)
+    n = np.zeros(r, np.float32)
     if each.local.size:
-        single[present] = np.maximum.reduceat(seen.smoothed, each.starts)
         n[present] = np.maximum.reduceat(seen.n, each.starts)
-    single -= SEVERAL[each.held]
-    np.maximum(single, NOTHING, out=single)
-    if model is not None:
-        single += _forest(model, devices, seen, each)
-    single = believed(single, n)
+    forest = NOTHING if model is None else _forest(model, devices, seen, each)
+    single = believed(_most(seen.smoothed, each) + forest, n)
+    noted = single if seen.trifle is None else believed(_most(seen.noted, each) + forest, n)
     end_blocks(devices, moved, config)
     often = frequency(devices)
     alone = single / bar_of(devices, often, n, config)
@@ -197,7 +194,7 @@ def _take(
     bar = unit * (np.float32(1.0) + devices["raised"])
     measured = present & ordered
     edge = advance(devices, ts, surprise, bar, measured, config)
-    note(devices, single, measured & (devices["readings"] > config.warm_readings))
+    note(devices, noted, measured & (devices["readings"] > config.warm_readings))
 
     if clocks is None:
         state.devices[each.rows], state.series[each.slots] = devices, records
@@ -232,6 +229,15 @@ def _measure(
     at = LocalTime(local.ms[rows], local.resting[rows])
     seen, block = observe(records, each.x, at, config.relearn_readings)
     return seen, block, records
+
+
+def _most(nats: F32, each: _Round) -> F32:
+    """The greatest of the nats (pairs) of each reading (r), less what the greatest of several is by chance."""
+    most = np.zeros(each.readings.size, np.float32)
+    if nats.size:
+        most[each.held > 0] = np.maximum.reduceat(nats, each.starts)
+    most -= SEVERAL[each.held]
+    return np.maximum(most, NOTHING, out=most)
 
 
 def _forest(model: Model, devices: NDArray[np.void], seen: Observed, each: _Round) -> F32:
