@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from watchkeeper.class_knowledge import latest_classes, learn_classes
 from watchkeeper.errors import ConfigError, KnowledgeError
 from watchkeeper.knowledge.durations import parse_duration
 from watchkeeper.model_drift import latest_drift, measure_drift
@@ -21,6 +22,7 @@ from watchkeeper.model_in_force import (
     roll_back_model,
     unpin_model,
 )
+from watchkeeper.records import DEFAULT_TENANT
 from watchkeeper.reprocessing.work import stored_model
 from watchkeeper.shadow.differing import MOST_NAMED, what_differs
 from watchkeeper.shadow.judging import judge
@@ -35,6 +37,7 @@ from watchkeeper_local.training import retrain_now, shadow_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from watchkeeper.detection.classes import ClassBook
     from watchkeeper.model_drift import DriftReport
     from watchkeeper.ports import Blobs, Ports
     from watchkeeper.published import Published
@@ -80,6 +83,7 @@ def manage_models(settings: Settings, action: str, version: str = "", why: str =
             roll_back_model(ports.blobs, who)
         elif action == "drift":
             measure_drift(ports, settings.shards, clock())
+            learn_classes(ports, settings.shards, clock())
         _list(ports.blobs)
     return 0
 
@@ -135,6 +139,8 @@ def _list(blobs: Blobs) -> None:
         print(_shadow(blobs, pin.candidate))
     report = latest_drift(blobs)
     print("\n".join(_told(report) if report else ["drift has not been looked at yet; `models drift` does now"]))
+    for line in _of_classes(latest_classes(blobs)):
+        print(line)
 
 
 def _shadow(blobs: Blobs, candidate: str) -> str:
@@ -162,6 +168,17 @@ def _days(found: Differing, version: str, other: str) -> str:
 def _progress(devices: int) -> None:
     if sys.stderr.isatty():
         print(f"\r{devices} devices", end="\r", file=sys.stderr, flush=True)
+
+
+def _of_classes(book: ClassBook | None) -> list[str]:
+    """Of each class the factor on its bar, the reviews it comes from, and how many metrics new devices are held to."""
+    classes = [(tenant, *each) for tenant, of in (book.tenants if book else {}).items() for each in of.items()]
+    return [
+        f"class {name}{'' if tenant == DEFAULT_TENANT else f' of {tenant}'}: bar x{known.factor:.2f} "
+        f"({known.confirmed} reviews confirmed, {known.rejected} rejected), "
+        f"{len(known.metrics)} metrics known to new devices"
+        for tenant, name, known in classes
+    ]
 
 
 def _told(report: DriftReport) -> list[str]:

@@ -10,6 +10,7 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
+from watchkeeper.class_knowledge import learn_classes
 from watchkeeper.errors import ModelError, WatchkeeperError
 from watchkeeper.model_drift import measure_drift
 from watchkeeper.model_in_force import RETRAIN, current_pin
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 NICE = 10  # readings that wait come first
-DRIFT_MS = 3_600_000  # how often it looks whether data have drifted …
+DRIFT_MS = 3_600_000  # how often it looks at the classes of devices, and whether data have drifted …
 REST_MS = 6 * 3_600_000  # … and how long a model is left in peace by that
 LOOK_S = 30.0  # how often it looks whether it is time; a first model is learnt as soon as there is enough to learn from
 JUDGE_MS = 600_000  # how often it looks whether the candidate can be judged
@@ -56,6 +57,7 @@ class Plan:
     look: int = 0
     rested: int = 0
     judge: int = 0
+    classes: int = 0  # when the classes of devices are looked at next
 
 
 def retrain_if_due(shadow: Shadow, settings: Settings, plan: Plan) -> str:
@@ -71,6 +73,9 @@ def retrain_if_due(shadow: Shadow, settings: Settings, plan: Plan) -> str:
             return str(standing)
     pin = current_pin(ports.blobs)
     awaited = is_awaited(pin, now)
+    if now >= plan.classes:
+        plan.classes = now + DRIFT_MS
+        learn_classes(ports, settings.shards, now)
     why = ""
     if pin.version:
         plan.due = plan.due or now + round(settings.retrain_hours * HOUR_MS)

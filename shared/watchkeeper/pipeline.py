@@ -144,7 +144,7 @@ PIPELINE = (
     Stage(
         "retrain",
         on=(Every(seconds=3600),),
-        reads=(REVIEWS, EPISODES),
+        reads=(DEVICES, REVIEWS, EPISODES),
         uses=("blobs", "detection_model"),
     ),
 )

@@ -14,6 +14,7 @@ import msgspec
 from watchkeeper.bundles import CURRENT_BUNDLE, decode_in_force, stored_bundle
 from watchkeeper.cost.budget import Budget
 from watchkeeper.cost.prices import LOCAL
+from watchkeeper.detection.classes import CLASSES, ClassBook
 from watchkeeper.detection.model import Model
 from watchkeeper.errors import KnowledgeError, ModelError
 from watchkeeper.model_in_force import CURRENT_MODEL, Pin, model_key
@@ -23,7 +24,7 @@ from watchkeeper.topology import CUTOFFS
 
 if TYPE_CHECKING:
     from watchkeeper.knowledge.bundle import Bundle
-    from watchkeeper.ports import Ports, Tables
+    from watchkeeper.ports import Blob, Ports, Tables
 
 log = logging.getLogger(__name__)
 REFRESH_MS = 5_000
@@ -44,8 +45,10 @@ class Published:
     bundle: Bundle
     budget: Budget = dataclasses.field(default_factory=lambda: Budget(0.0, LOCAL))
     model: Model | None = None
+    classes: ClassBook | None = None
     switches: Switches = dataclasses.field(default_factory=Switches)
     refreshed: int = -REFRESH_MS  # epoch ms
+    _classes: str | None = None  # the version of the blob that is held
 
     def refresh(self, now: int) -> None:
         """Look at the pointers, if it is time to. Unavailable: they cannot be read, and the next call looks again.
@@ -55,11 +58,12 @@ class Published:
         """
         if 0 <= now - self.refreshed < REFRESH_MS:
             return
-        pointers = self.ports.blobs.get_many([CURRENT_BUNDLE, CURRENT_MODEL])
-        for key, take in ((CURRENT_BUNDLE, self._take_bundle), (CURRENT_MODEL, self._take_model)):
+        pointers = self.ports.blobs.get_many([CURRENT_BUNDLE, CURRENT_MODEL, CLASSES])
+        takes = ((CURRENT_BUNDLE, self._take_bundle), (CURRENT_MODEL, self._take_model), (CLASSES, self._take_classes))
+        for key, take in takes:
             if key in pointers:
                 try:
-                    take(pointers[key].data)
+                    take(pointers[key])
                 except (KnowledgeError, ModelError, msgspec.MsgspecError, UnicodeDecodeError) as error:
                     log.error("%s cannot be put in force, and what was before it stays: %s", key, error)
         try:
@@ -68,13 +72,18 @@ class Published:
             log.error("what is switched off cannot be read, and stays as it was: %s", error)
         self.refreshed = now
 
-    def _take_bundle(self, pointer: bytes) -> None:
-        version = decode_in_force(pointer).version
+    def _take_bundle(self, pointer: Blob) -> None:
+        version = decode_in_force(pointer.data).version
         if version != self.bundle.version:
             self.bundle = stored_bundle(self.ports.blobs, version)
 
-    def _take_model(self, pointer: bytes) -> None:
-        version = msgspec.json.decode(pointer, type=Pin).version
+    def _take_classes(self, held: Blob) -> None:
+        if held.version != self._classes:
+            self._classes = held.version
+            self.classes = msgspec.msgpack.decode(held.data, type=ClassBook)
+
+    def _take_model(self, pointer: Blob) -> None:
+        version = msgspec.json.decode(pointer.data, type=Pin).version
         if version and (self.model is None or version != self.model.version):
             key = model_key(version)
             blob = self.ports.blobs.get_many([key]).get(key)

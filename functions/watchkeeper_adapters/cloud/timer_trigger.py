@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from watchkeeper.class_knowledge import learn_classes
 from watchkeeper.errors import Conflict, ModelError, StateError, Unavailable
 from watchkeeper.model_drift import measure_drift
 from watchkeeper.model_in_force import current_pin
@@ -53,11 +54,13 @@ def tick(stage: str, left_ms: Callable[[], int], container: CloudContainer, obse
 def _retrain(left_ms: Callable[[], int], container: CloudContainer) -> dict[str, object]:
     """Goes on with the model in shadow; if none is awaited and a day has passed, measures drift and learns the next.
 
-    Only one of both at a time: each may need all the time there is. What is not finished the next hour goes on with.
+    What the classes of devices have in common is learnt each time. Of the others only one at a time: each
+    may need all the time there is. What is not finished the next hour goes on with.
     """
     from watchkeeper.shadow.judging import Shadow, is_awaited, judge, learn_candidate
 
     now = container.clock()
+    learn_classes(container.ports, container.shards, now)
     container.published.refresh(now)
     shadow = Shadow(container.ports, container.published.bundle, container.shards, container.shadow_ms, now, left_ms)
     standing = judge(shadow)
