@@ -8,6 +8,7 @@ from watchkeeper.alerting.entry import AlertEntry
 from watchkeeper.knowledge.calendars import Calendar
 from watchkeeper.knowledge.catalogue import Clock
 from watchkeeper.model_drift import Precision
+from watchkeeper.model_in_force import What
 from watchkeeper.records import (
     Acknowledgement,
     Cutoff,
@@ -19,6 +20,7 @@ from watchkeeper.records import (
     SchemaRecord,
     Spend,
 )
+from watchkeeper.shadow.counting import Counts
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Note = Annotated[str, msgspec.Meta(max_length=2_000)]
@@ -355,6 +357,50 @@ class Status(msgspec.Struct, frozen=True):
     classes: list[ClassBar] = []
 
 
+class ModelChange(msgspec.Struct, frozen=True):
+    """What was done with a `model`, by a person or `retrain`; in force before and after it (empty: none)."""
+
+    number: int
+    at: int
+    what: What
+    by: str
+    model: str
+    before: str
+    after: str
+    why: str
+
+
+class ModelShadow(msgspec.Struct, frozen=True):
+    """A model learnt at `since` that is to be promoted if it is not worse than `against` (empty: no model).
+
+    `done` of `whole` devices and reviewed episodes are compared; `why`: what speaks against it.
+    """
+
+    version: str
+    since: int
+    state: Literal["waiting", "comparing", "not worse", "worse"]
+    against: str = ""
+    done: int = 0
+    whole: int = 0
+    counts: Counts | None = None
+    why: list[str] = []
+
+
+class ModelList(msgspec.Struct, frozen=True):
+    """What is in force and in shadow, all that are stored, and how that came about, the latest first.
+
+    `next`: what to give as `before` for earlier changes; 0: there are none.
+    """
+
+    version: str
+    previous: str
+    pinned: bool
+    shadow: ModelShadow | None
+    stored: list[str]
+    changes: list[ModelChange]
+    next: int
+
+
 class StageView(msgspec.Struct, frozen=True):
     """One row of the pipeline: what triggers a stage and what it touches, by name."""
 
@@ -385,6 +431,7 @@ MODELS: tuple[type[msgspec.Struct], ...] = (
     Forecast,
     Health,
     IngestAnswer,
+    ModelList,
     PipelineView,
     Quality,
     ReadingsIn,

@@ -6,3 +6,4 @@ PARTITION, SORT = "pk", "sk"  # what rows are found by; nothing else needs an in
 INBOX = "inbox/"  # folder of the container of blobs: files for ingest
 SHARD = "shard"  # application property of an event: which shard it belongs to
 HUB_OF_LISTENERS = "watchkeeper"  # hub of Web PubSub, in which each tenant has a group
+FORECASTED = "-forecasted"  # end of the name of the budget that looks ahead

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from watchkeeper.errors import ConfigError
@@ -26,6 +26,7 @@ VAULT_OPTIONS: Mapping[str, Any] = {
     "connection_timeout": CONNECT_S,
     "read_timeout": READ_S,
 }
+MODEL_SCOPE = "https://cognitiveservices.azure.com/.default"
 PUSH_WAIT_S = 1.0  # for each request by which listeners are told, which is tried once
 WEB_PUBSUB_OPTIONS: Mapping[str, Any] = {"connection_timeout": PUSH_WAIT_S, "read_timeout": PUSH_WAIT_S}
 
@@ -102,6 +103,21 @@ class Services:
         from watchkeeper_azure.web_pubsub import WebPubSub
 
         return WebPubSub(_needed(self._settings.web_pubsub, "WEB_PUBSUB"), self.credential, **WEB_PUBSUB_OPTIONS)
+
+    @property
+    def model_token(self) -> Callable[[], str]:
+        """Answers a token for Azure OpenAI, the same until it ends soon. Unavailable: there is none now."""
+        from azure.identity import get_bearer_token_provider
+
+        from watchkeeper_azure.failures import waiting_for
+
+        provider = get_bearer_token_provider(self.credential, MODEL_SCOPE)
+
+        def token() -> str:
+            with waiting_for("a token for the language model"):
+                return provider()
+
+        return token
 
     @functools.cached_property
     def event_hubs(self) -> Namespace:

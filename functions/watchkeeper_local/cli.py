@@ -18,6 +18,7 @@ from watchkeeper.errors import ConfigError, WatchkeeperError
 from watchkeeper_local import node
 from watchkeeper_local.cost_flags import add_cost
 from watchkeeper_local.knowledge_cli import add_bundle, add_reprocess, add_rules
+from watchkeeper_local.models_cli import add_models
 from watchkeeper_local.settings import HELP, LISTS, Settings, read_settings
 
 if TYPE_CHECKING:
@@ -132,12 +133,6 @@ def _pipeline(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _models(parsed: argparse.Namespace) -> int:
-    from watchkeeper_local.models import manage_models
-
-    return manage_models(settings_of(parsed), parsed.action, parsed.version)
-
-
 def _backtest(parsed: argparse.Namespace) -> int:
     from watchkeeper_local.backtest import backtest
 
@@ -239,14 +234,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_cost(commands).set_defaults(run=_cost)
 
-    models = commands.add_parser(
-        "models", help="train, list, pin or roll back the detection model, and see how far data have drifted"
-    )
-    models.add_argument("action", choices=("list", "train", "pin", "unpin", "rollback", "drift"))
-    models.add_argument("version", nargs="?", default="", help="for pin: the model's version")
-    add_settings(models)
-    models.set_defaults(run=_models)
-
+    add_models(commands, add_settings, settings_of)
     _add_backtest(commands).set_defaults(run=_backtest)
     add_reprocess(commands, add_settings).set_defaults(run=_reprocess)
     add_rules(commands, add_settings, settings_of)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from watchkeeper_infra.words import INBOX, OVERSIZED
+from watchkeeper_infra.words import INBOX, LEARNS, OVERSIZED
 
 if TYPE_CHECKING:
     from watchkeeper_infra.functions import FunctionSpec
@@ -26,7 +26,7 @@ def objects_of(function: FunctionSpec, publishers: tuple[str, ...]) -> tuple[lis
     written = [OVERSIZED]
     if function.stage.state:
         written.append(f"state/{function.name}/")
-    for prefix, who in ((BUNDLES, publishers), (MODELS, ("retrain",))):
+    for prefix, who in ((BUNDLES, publishers), (MODELS, (LEARNS,))):
         (written if function.name in who else read).append(prefix)
     if "blobs" in function.uses:
         (written if function.name in LAKE_WRITERS else read).extend(LAKE)

@@ -11,7 +11,7 @@ import msgspec
 
 from watchkeeper.errors import DecodeError, StateError, Unavailable, Undeclared
 from watchkeeper.outcome import Put
-from watchkeeper.ports import Key
+from watchkeeper.ports import Key, takes
 from watchkeeper.topology import OUTBOX
 from watchkeeper.wire import read_record
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from watchkeeper.knowledge.bundle import Bundle
     from watchkeeper.ports import Blobs, Completion, Meter, Ports, Row
     from watchkeeper.published import Published
-    from watchkeeper.records import Delivery, Switches
+    from watchkeeper.records import Delivery, Severity, Switches
     from watchkeeper.topology import Stage, TableSpec, Uses
 
 log = logging.getLogger(__name__)
@@ -96,6 +96,10 @@ class Context:
         self._declared("receivers")
         return tuple(self._ports.receivers)
 
+    def receivers_for(self, severity: Severity) -> Sequence[str]:
+        """The names of those that alerts of a severity go to."""
+        return [name for name in self.receivers if takes(self._ports.receivers[name], severity)]
+
     @property
     def may_call_model(self) -> bool:
         """Is a language model configured, and not switched off by the budget?"""
@@ -140,7 +144,7 @@ class Context:
             why = f"{type(error).__name__}: {error}"
             after = msgspec.structs.replace(delivery, attempts=attempts, next_try=self.now + wait, error=why)
         else:
-            after = msgspec.structs.replace(delivery, attempts=attempts, state="sent", error="")
+            after = msgspec.structs.replace(delivery, attempts=attempts, next_try=0, state="sent", error="")
         return Put(OUTBOX, delivery.receiver, delivery.id, after)
 
     def _declared(self, use: Uses) -> None:

@@ -143,7 +143,7 @@ PIPELINE = (
     ),
     Stage(
         "retrain",
-        on=(Every(seconds=24 * 3600),),
+        on=(Every(seconds=3600),),
         reads=(DEVICES, REVIEWS, EPISODES),
         uses=("blobs", "detection_model"),
     ),

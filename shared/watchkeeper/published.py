@@ -17,78 +17,18 @@ from watchkeeper.cost.prices import LOCAL
 from watchkeeper.detection.classes import CLASSES, ClassBook
 from watchkeeper.detection.model import Model
 from watchkeeper.errors import KnowledgeError, ModelError
-from watchkeeper.outcome import ABSENT
+from watchkeeper.model_in_force import CURRENT_MODEL, Pin, model_key
 from watchkeeper.ports import Key
 from watchkeeper.records import Cutoff, Switches
 from watchkeeper.topology import CUTOFFS
 
 if TYPE_CHECKING:
     from watchkeeper.knowledge.bundle import Bundle
-    from watchkeeper.ports import Blob, Blobs, Ports, Tables
+    from watchkeeper.ports import Blob, Ports, Tables
 
 log = logging.getLogger(__name__)
 REFRESH_MS = 5_000
-CURRENT_MODEL = "models/current"
 CURRENT_CUTOFF = Key("current", "-")
-
-
-def model_key(version: str) -> str:
-    """Where a model is."""
-    return f"models/{version}.model"
-
-
-class Pin(msgspec.Struct, frozen=True):
-    """The model in force, the one before it, and whether retraining may replace it."""
-
-    version: str
-    previous: str = ""
-    pinned: bool = False
-
-
-def current_pin(blobs: Blobs) -> Pin:
-    """Which model is in force; an empty version: none yet."""
-    return _pin(blobs)[0]
-
-
-def publish_model(blobs: Blobs, model: Model) -> bool:
-    """Store a new model and put it in force, unless the one in force is pinned; answers whether it is in force."""
-    blobs.put(model_key(model.version), model.encode())
-    pin, version = _pin(blobs)
-    if not pin.pinned:
-        blobs.put(CURRENT_MODEL, msgspec.json.encode(Pin(model.version, pin.version)), version)
-    return not pin.pinned
-
-
-def pin_model(blobs: Blobs, model: str, *, pinned: bool = True) -> Pin:
-    """Put a stored model in force and keep it, or (`pinned=False`) let retraining go on. ModelError: no such model."""
-    if not blobs.versions([model_key(model)]):
-        known = ", ".join(model_versions(blobs)) or "none"
-        message = f"there is no model {model!r}; stored are: {known}"
-        raise ModelError(message)
-    before, version = _pin(blobs)
-    pin = Pin(model, before.previous if before.version == model else before.version, pinned)
-    blobs.put(CURRENT_MODEL, msgspec.json.encode(pin), version)
-    return pin
-
-
-def roll_back_model(blobs: Blobs) -> Pin:
-    """Put the model before the present one in force, and pin it. ModelError: there is none."""
-    previous = current_pin(blobs).previous
-    if not previous:
-        message = "there is no earlier model to roll back to"
-        raise ModelError(message)
-    return pin_model(blobs, previous)
-
-
-def model_versions(blobs: Blobs) -> list[str]:
-    """The versions of all stored models."""
-    names = (key.removeprefix("models/") for key in blobs.list("models/"))
-    return [name.removesuffix(".model") for name in names if name.endswith(".model")]
-
-
-def _pin(blobs: Blobs) -> tuple[Pin, str | None]:
-    held = blobs.get_many([CURRENT_MODEL]).get(CURRENT_MODEL)
-    return (msgspec.json.decode(held.data, type=Pin), held.version) if held else (Pin(""), ABSENT)
 
 
 def current_cutoff(tables: Tables) -> Cutoff:

@@ -111,9 +111,14 @@ def npm_cosmos_server(tmp_path_factory):
 
 
 @pytest.fixture
-def hubs(hubs_server, monkeypatch):
-    """Event Hubs, whose library looks every 2 ms whether a link is open, not every 50."""
+def quick_links(monkeypatch):
+    """Azure's library looks every 2 ms whether a link is open, not every 50."""
     monkeypatch.setattr("azure.eventhub._client_base.time", _quick())
+
+
+@pytest.fixture
+def hubs(hubs_server, quick_links):
+    """Event Hubs, whose links are soon open."""
     return hubs_server
 
 

@@ -117,6 +117,24 @@ def only_who_tells_or_lets_in_reaches_listeners(graph):
     return faults
 
 
+def the_model_is_asked_as_oneself_or_by_a_key(graph):
+    """By who explains, and nobody else: with a right to one account and no key, or with a key and no right."""
+    config = graph.made["config"]
+    faults = []
+    for name, rights in graph.rights.items():
+        asks = config.model != "none" and any("language_model" in row.uses for row in rows_of(name))
+        found = [r["scope"] for r in rights if NAMES.get(role_of(r)) == "Cognitive Services OpenAI User"]
+        if found != ([config.model_account] if asks and config.model_account else []):
+            faults.append(f"{name}: may ask {found}")
+        told = {key.removeprefix("WATCHKEEPER_MODEL_") for key in graph.settings[name] if "_MODEL_" in key}
+        login = {"LOGIN"} if config.model_account else {"SECRET"}
+        if told & {"LOGIN", "SECRET"} != (login if asks else set()):
+            faults.append(f"{name}: is told {sorted(told)} of the model")
+    kept = [s["secretName"] for s in graph.of("keyvault:Secret") if s["secretName"] == "model"]
+    wanted = ["model"] if config.model != "none" and not config.model_account else []
+    return faults + ([] if kept == wanted else [f"the vault has {kept}"])
+
+
 def only_who_publishes_may_replace_what_is_published(graph):
     found = {below: {n for n in graph.rights if below in graph.written_below(n)} for below in PUBLISHED}
     return [f"{below}: {names}" for below, names in found.items() if names != PUBLISHED[below]]

@@ -96,5 +96,7 @@ def _secrets(function: FunctionSpec, state: State) -> Iterator[Grant]:
 
 def _others(function: FunctionSpec, about: Surroundings) -> Iterator[Grant]:
     yield Grant("say", "Monitoring Metrics Publisher", about.seen.insights.id)
+    if "language_model" in function.uses and about.site.config.model_account:
+        yield Grant("ask-model", "Cognitive Services OpenAI User", about.site.config.model_account)
     if reaches_listeners(function):
         yield Grant("push", "Web PubSub Service Owner", about.listeners.service.id)

@@ -33,6 +33,7 @@ OPERATIONS = {
     ("post", "/api/bundles/rollback"): "BundleMoved",
     ("get", "/api/bundles/{version}"): "BundleView",
     ("get", "/api/bundles/{version}/diff"): "BundleDiff",
+    ("get", "/api/models"): "ModelList",
     ("get", "/api/status"): "Status",
     ("get", "/api/pipeline"): "PipelineView",
     ("get", "/metrics"): None,
