@@ -93,8 +93,9 @@ def _diffs(asked, program):
 
 def planted(graph, plant):
     """A graph in which one input of one resource is another one (`null`: is missing)."""
-    changed = copy.deepcopy(graph)
-    (resource,) = (r for r in changed["resources"] if r["type"] == plant["type"] and r["name"] == plant["resource"])
+    resources = graph["resources"]
+    (at,) = (n for n, r in enumerate(resources) if (r["type"], r["name"]) == (plant["type"], plant["resource"]))
+    resource = copy.deepcopy(resources[at])
     *way, last = plant["path"]
     place = resource["object"]
     for step in way:
@@ -103,7 +104,7 @@ def planted(graph, plant):
         del place[last]
     else:
         place[last] = plant["value"]
-    return changed
+    return graph | {"resources": [*resources[:at], resource, *resources[at + 1 :]]}
 
 
 SDKS = {"aws": "pulumi_aws", "azure": "pulumi_azure_native"}
