@@ -48,6 +48,9 @@ def main(request_file, answer_file):
     graphs = {name: ours.recv() for name, _, ours in running}
     for _, child, _ in running:
         child.join(PATIENCE_S)
+    if not asked.get("checked", True):  # who only wants the graphs waits for nothing else
+        Path(answer_file).write_text(json.dumps({"graphs": graphs}))
+        return
     checked = dict(graphs)
     for plant in asked["plants"]:
         checked[plant["name"]] = planted(graphs[plant["of"]], plant)
