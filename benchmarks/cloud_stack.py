@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from watchkeeper.ids import shard_of
 from watchkeeper.knowledge.bundle import Bundle
 from watchkeeper.memory import memory_ports
+from watchkeeper.model_in_force import Who, promote_model, put_in_shadow
 from watchkeeper.pipeline import STAGES
 from watchkeeper.ports import Ports, Stored
-from watchkeeper.published import Published, publish_model
+from watchkeeper.published import Published
 from watchkeeper.stages.retrain import retrain
 from watchkeeper_adapters.knowledge_files import read_files
 from watchkeeper_local.knowledge import shipped_folder
@@ -158,7 +159,9 @@ def run(
     partitions: int,
 ) -> S:
     """Some windows with a model in force; the first WARM_UP of them are not counted."""
-    publish_model(ports.blobs, model)
+    who = Who("benchmark", BEGAN)
+    put_in_shadow(ports.blobs, model, who)
+    promote_model(ports.blobs, model.version, who)
     stack = make(ports, shards, partitions)
     for number in range(WARM_UP + windows):
         if number == WARM_UP:

@@ -17,6 +17,7 @@ from watchkeeper_api import (
     device_routes,
     ingest_routes,
     listen_routes,
+    model_routes,
     rule_routes,
     service_routes,
     status_routes,
@@ -91,6 +92,7 @@ def create_app(backend: Backend) -> FastAPI:
         listen_routes,
         rule_routes,
         bundle_routes,
+        model_routes,
         status_routes,
     ):
         app.include_router(module.router)

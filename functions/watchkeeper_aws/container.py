@@ -48,7 +48,7 @@ class Container(CloudContainer):
             knowledge=Path(__file__).parents[1] / settings.knowledge_base,
             waits_ms=round(settings.waiting_hours * HOUR_MS),
         )
-        self.settings = settings
+        self.settings, self.shadow_ms = settings, round(settings.shadow_hours * HOUR_MS)
 
     def open_ports(self) -> Ports:
         """Kafka, DynamoDB and S3."""

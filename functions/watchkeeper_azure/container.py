@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from watchkeeper_azure.pushes import Pushes
     from watchkeeper_azure.web_pubsub import WebPubSub
 
+HOUR_MS = 3_600_000
+
 
 class Container(CloudContainer):
     """Everything by which an app reaches Azure. `ports` may be given, and so may the `clock`: in tests."""
@@ -46,7 +48,7 @@ class Container(CloudContainer):
             metered=METERED,
             knowledge=Path(__file__).parents[1] / settings.knowledge_base,
         )
-        self.settings = settings
+        self.settings, self.shadow_ms = settings, round(settings.shadow_hours * HOUR_MS)
         self._services = Services(settings)
         self._stream: EventHubsStream | None = None
 

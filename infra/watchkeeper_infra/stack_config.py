@@ -34,6 +34,7 @@ class StackConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     model_url: str = ""
     model_key: str = ""
     audience: str = ""
+    shadow_hours: Annotated[int, whole(0, 168)] = 24
     dashboard_folder: str = "infra/status_page"
     budget: Annotated[float, msgspec.Meta(ge=0, le=1e7, description="US dollars a month, 0 for no budget")] = 0.0
 
@@ -61,6 +62,7 @@ HELP = {
     "model_name": "the model's name there",
     "model_url": "base URL of an OpenAI-compatible service; nothing: OpenAI's",
     "model_key": "its key; a secret",
+    "shadow_hours": "hours of data that must come after a detection model was learnt before it may be promoted",
     "audience": "audience of those tokens; with `issuer`",
     "dashboard_folder": "folder that is uploaded as the dashboard; it holds an index.html",
     "budget": "what a month may cost",

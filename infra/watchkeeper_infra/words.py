@@ -20,6 +20,7 @@ BILL_FUNCTION, BILL_ROUTE = "bill", "bill"  # what the budget's action group cal
 FILES_FUNCTION = "files"  # what Event Grid tells of new files on Azure, in the app ingest
 
 RECEIVERS, MODEL = "receivers", "model"  # secrets
+LEARNS = "retrain"  # the stage that learns detection models, and judges them
 
 LAYOUT = "stack/layout.json"  # how devices are divided, for ever
 LAYOUT_IN_VAULT = "layout"  # the same on Azure

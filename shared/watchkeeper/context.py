@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from watchkeeper.cost.budget import Budget
+    from watchkeeper.detection.classes import ClassBook
     from watchkeeper.detection.model import Model
     from watchkeeper.knowledge.bundle import Bundle
     from watchkeeper.ports import Blobs, Completion, Meter, Ports, Row
@@ -59,6 +60,12 @@ class Context:
         """The detection model in force, if one has been trained."""
         self._declared("detection_model")
         return self._published.model
+
+    @property
+    def classes(self) -> ClassBook | None:
+        """What is known of the classes of devices, if it has been looked at."""
+        self._declared("detection_model")
+        return self._published.classes
 
     @property
     def switches(self) -> Switches:

@@ -42,6 +42,8 @@ class CloudContainer(abc.ABC):
     function.
     """
 
+    shadow_ms = 0  # of data that must come after a model was learnt before it may be promoted
+
     def __init__(
         self,
         ports: Ports | None,

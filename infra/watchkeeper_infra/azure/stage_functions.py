@@ -14,7 +14,7 @@ from watchkeeper_infra.azure.state import DATABASE
 from watchkeeper_infra.functions import FUNCTIONS, consumers_first
 from watchkeeper_infra.site import under
 from watchkeeper_infra.sizes import MEMORY_MB
-from watchkeeper_infra.words import FILES_FUNCTION, INBOX, MODEL, RECEIVERS
+from watchkeeper_infra.words import FILES_FUNCTION, INBOX, LEARNS, MODEL, RECEIVERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,6 +100,8 @@ class StageFunctions(pulumi.ComponentResource):
             told["WATCHKEEPER_BUDGET"] = f"{config.budget:g}"
         if reaches_listeners(function):
             told["WATCHKEEPER_WEB_PUBSUB"] = about.listeners.url
+        if function.name == LEARNS:
+            told["WATCHKEEPER_SHADOW_HOURS"] = str(config.shadow_hours)
         if function.bundle == "web":
             told |= {"WATCHKEEPER_ISSUER": about.api.issuer, "WATCHKEEPER_AUDIENCE": about.api.audience}
         return told

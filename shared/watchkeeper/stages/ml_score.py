@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from watchkeeper.context import Context
+    from watchkeeper.detection.classes import ClassKnowledge
     from watchkeeper.detection.scorer import Edge
     from watchkeeper.knowledge.catalogue import Catalogue
     from watchkeeper.packs import Ints
@@ -82,11 +83,23 @@ def _score(pack: Pack, table: Table, state: DetectorState, ctx: Context) -> tupl
         number = {name: index for index, name in enumerate(names)}
         device = np.array([number[name] for name in listed], np.int64)[device]
     local = local_time(pack, table, ctx.bundle.catalogue)
-    scored = score(state, names, device, table.ts, table.metrics, table.values.T, local=local, model=ctx.model)
+    classes = _classes(names, ctx)
+    scored = score(
+        state, names, device, table.ts, table.metrics, table.values.T, local=local, model=ctx.model, classes=classes
+    )
     flags = table.flags.copy()
     flags[scored.warming] |= Flag.WARMING
     flags[scored.anomalous] |= Flag.ANOMALOUS
     return dataclasses.replace(table, flags=flags, score=scored.score), scored.edges, scored.unscored
+
+
+def _classes(names: Sequence[str], ctx: Context) -> list[ClassKnowledge | None]:
+    """What is known of the class of each device, by the tenant and name of it."""
+    book, profile = ctx.classes, ctx.bundle.catalogue.profile
+    if book is None:
+        return []
+    apart = (name.split("\0", 1) for name in names)
+    return [book.of(tenant, profile(device).class_name) for tenant, device in apart]
 
 
 def local_time(pack: Pack, table: Table, catalogue: Catalogue) -> LocalTime:
