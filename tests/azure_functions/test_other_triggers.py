@@ -10,9 +10,12 @@ import msgspec
 import pytest
 
 from tests.azure_functions.azure_world import LATE
+from tests.azure_functions.conftest import SHARDS
 from tests.emulators.functions_worker import MISSING, FunctionsWorker, datum
 from tests.emulators.interference import Refuse
+from tests.unit.shadow.support import Fleet
 from watchkeeper.errors import ConfigError
+from watchkeeper.model_in_force import current_pin, model_history
 from watchkeeper.packs import Pack
 from watchkeeper.pipeline import PIPELINE
 from watchkeeper.ports import Key
@@ -114,6 +117,18 @@ def test_a_timer_that_is_no_schedule_is_refused(seconds):
 def test_a_timer_of_each_stage_ticks(stack, stage):
     answer = stack.worker.invoke(f"{stage}_timer", "timer", datum(LATE, "json"))
     assert answer.fine, answer.error
+
+
+def test_a_model_is_learnt_compared_and_promoted_over_blobs_and_cosmos(stack, monkeypatch):
+    monkeypatch.setattr(stack.container, "shadow_ms", 0)
+    Fleet(ports=stack.ports, shards=SHARDS, learnt=NOW - 3_600_000).review("confirmed")
+    for _ in range(2):
+        answer = stack.worker.invoke("retrain_timer", "timer", datum(LATE, "json"))
+        assert answer.fine, answer.error
+    promoted, shadowed, trained = model_history(stack.ports.blobs)
+    assert (promoted.what, shadowed.what, trained.what) == ("promoted", "shadowed", "trained")
+    assert "not worse beside no model: confirmed episodes found 1 to 1 of 1" in promoted.why
+    assert current_pin(stack.ports.blobs).version == trained.model
 
 
 def test_a_timer_that_can_do_nothing_says_so(stack):
