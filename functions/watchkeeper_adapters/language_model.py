@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -37,6 +37,9 @@ class OpenAICompatible:
     `api_version` is for a classic endpoint of Azure OpenAI, `https://NAME.openai.azure.com/openai`: there it goes along
     as the query `api-version`, the key as the header `api-key`, and `model` is the deployment's name, in the path.
 
+    `api_key` may be a function instead: it is asked for a token before each request, keeps one for as long as it is
+    good, and raises Unavailable where there is none.
+
     Unavailable: no connection, no answer in time, 408, 409, 425, 429, 5xx, or an open circuit.
     ModelError: a refusal, an empty answer, a content filter, any other status.
     """
@@ -45,7 +48,7 @@ class OpenAICompatible:
         self,
         base_url: str,
         model: str,
-        api_key: str = "",
+        api_key: str | Callable[[], str] = "",
         *,
         api_version: str = "",
         timeout_s: float = 20.0,
@@ -55,14 +58,16 @@ class OpenAICompatible:
     ) -> None:
         if not model:
             raise ConfigError("language model: no name of a model is given")
-        if not (api_key.isascii() and api_key.isprintable()):
+        key, token = (api_key, None) if isinstance(api_key, str) else ("", api_key)
+        if not (key.isascii() and key.isprintable()):
             raise ConfigError("language model: the API key has characters that no HTTP header takes")
         if api_version and base_url.rstrip("/").endswith("/v1"):
             raise ConfigError("language model: an address that ends in /v1 takes no api_version")
         self.model = model
         self._api_version = api_version
         self._address = address_of(base_url, "language model")
-        self._api_key = api_key
+        self._api_key = key  # or the last token: what no message may repeat
+        self._token = token
         self._timeout_s = timeout_s
         self._max_tokens = max_tokens
         self._breaker = breaker or CircuitBreaker()
@@ -97,13 +102,17 @@ class OpenAICompatible:
 
         told: dict[str, Any] = {
             "base_url": self._address.url,
-            "api_key": self._api_key or NO_KEY,
             "max_retries": 0,
             "http_client": openai.DefaultHttpxClient(follow_redirects=False, trust_env=not self._address.is_local),
         }
         if self._api_version:
-            return openai.AzureOpenAI(**told, api_version=self._api_version)
-        return openai.OpenAI(**told)
+            login = {"azure_ad_token_provider": self._fresh} if self._token else {"api_key": self._api_key or NO_KEY}
+            return openai.AzureOpenAI(**told, **login, api_version=self._api_version)
+        return openai.OpenAI(**told, api_key=self._fresh if self._token else self._api_key or NO_KEY)
+
+    def _fresh(self) -> str:
+        self._api_key = self._token() if self._token else ""
+        return self._api_key
 
     def _ask(self, system: str, prompt: str, schema: Mapping[str, object]) -> Answered:
         """Ask in the form known to be taken, or the first simpler one that is."""

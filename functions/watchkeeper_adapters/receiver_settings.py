@@ -1,4 +1,7 @@
-"""Receivers from settings: `console`, `webhook=https://…`, `teams=https://…`, `file=/path`."""
+"""Receivers from settings: `console`, `webhook=https://…`, `teams=https://…`, `file=/path`.
+
+For some severities only, they stand before it: `critical+emergency/teams=https://…`.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,14 @@ from pathlib import Path
 from watchkeeper.errors import ConfigError
 from watchkeeper.knowledge.problems import did_you_mean, quote
 from watchkeeper.ports import Receiver
+from watchkeeper.records import Severity
 from watchkeeper_adapters.address import address_of
-from watchkeeper_adapters.receivers import ConsoleReceiver, FileReceiver, WebhookReceiver
+from watchkeeper_adapters.receivers import BySeverity, ConsoleReceiver, FileReceiver, WebhookReceiver
 from watchkeeper_adapters.teams import TeamsReceiver
 
 KINDS = ("console", "file", "teams", "webhook")
 USAGE = "write console, webhook=https://host/path, teams=https://host/path or file=/path"
+SEVERITIES = "write severities as in critical+emergency/teams=https://host/path"
 
 
 def open_receivers(specs: Iterable[str], *, webhook_secret: str = "") -> dict[str, Receiver]:
@@ -26,8 +31,13 @@ def open_receivers(specs: Iterable[str], *, webhook_secret: str = "") -> dict[st
 def open_receiver(spec: str, *, webhook_secret: str = "") -> Receiver:
     """The receiver that a setting asks for. Its name is made from the setting and keeps what is pending for it.
 
-    ConfigError: unknown kind, no URL or path, or a path in a directory that is not there. It never repeats a URL.
+    ConfigError: unknown severity or kind, no URL or path, or a path in a directory that is not there. It never repeats
+    a URL.
     """
+    words, slash, _ = spec.partition("=")[0].partition("/")
+    if slash and not words.strip().startswith(("http:", "https:")):
+        inner = open_receiver(spec.partition("/")[2], webhook_secret=webhook_secret)
+        return BySeverity(inner, frozenset(_severity(word.strip()) for word in words.split("+")))
     kind, given, target = (part.strip() for part in spec.partition("="))
     if kind.startswith(("http://", "https://")):
         raise ConfigError(f"a receiver is given as a bare address; {USAGE}")
@@ -48,6 +58,13 @@ def open_receiver(spec: str, *, webhook_secret: str = "") -> Receiver:
     if path.is_dir() or not path.parent.is_dir():
         raise ConfigError(f"receiver file: {str(path)!r} is not a file in a directory that is there")
     return FileReceiver(path, _name(kind, path.stem, str(path)))
+
+
+def _severity(word: str) -> Severity:
+    if word not in list(Severity):
+        near, known = did_you_mean(word, list(Severity)), ", ".join(Severity)
+        raise ConfigError(f"a receiver's severity {quote(word)} is none{near}: {known}; {SEVERITIES}")
+    return Severity(word)
 
 
 def _name(kind: str, of: str, whole: str) -> str:

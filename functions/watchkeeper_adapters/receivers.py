@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, TextIO
 import msgspec
 
 from watchkeeper.errors import ConfigError, Unavailable
-from watchkeeper.records import Alert
+from watchkeeper.records import Alert, Severity
 from watchkeeper_adapters.address import address_of
 from watchkeeper_adapters.console_text import text_of
 from watchkeeper_adapters.plain import excerpt
 
 if TYPE_CHECKING:
     import httpx
+
+    from watchkeeper.ports import Receiver
 
 TRY_LATER = frozenset({408, 425, 429})
 ANSWER_READ = 4096
@@ -153,6 +155,19 @@ class WebhookReceiver:
 
     def _safe(self, text: str) -> str:
         return excerpt(self._address.redacted(text.replace(self._secret, "…") if self._secret else text))
+
+
+class BySeverity:
+    """A receiver of alerts of some severities only: see `ports.SelectiveReceiver`."""
+
+    def __init__(self, receiver: Receiver, severities: frozenset[Severity]) -> None:
+        self.name = f"{receiver.name}-{'+'.join(each for each in Severity if each in severities)}"
+        self.severities = severities
+        self._receiver = receiver
+
+    def send(self, alert: Alert) -> None:
+        """See `ports.Receiver`."""
+        self._receiver.send(alert)
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:

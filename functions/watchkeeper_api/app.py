@@ -16,6 +16,8 @@ from watchkeeper_api import (
     bundle_routes,
     device_routes,
     ingest_routes,
+    listen_routes,
+    model_routes,
     rule_routes,
     service_routes,
     status_routes,
@@ -87,8 +89,10 @@ def create_app(backend: Backend) -> FastAPI:
         device_routes,
         anomaly_routes,
         alert_routes,
+        listen_routes,
         rule_routes,
         bundle_routes,
+        model_routes,
         status_routes,
     ):
         app.include_router(module.router)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from watchkeeper.ports import Ports
 from watchkeeper.published import Published
 from watchkeeper.records import DEFAULT_TENANT
+from watchkeeper_api.schemas import Invitation
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Backend:
     `group_commit` lets one durable transaction serve all requests that wait, from a thread of its own; without it each
     request has its own transaction and no thread outlives a request, as functions without a server need it.
     `refusals` counts, since this process began, the requests that were refused because too many came (`throttled`).
+    `invite` lets a client listen by WebSocket, where the runtime has a service for that.
     `bulk_waits` says that the pipeline has enough to do: uploads are read on when it has less.
     """
 
@@ -55,6 +57,7 @@ class Backend:
     group_commit: bool = True
     refusals: Counter[str] = dataclasses.field(default_factory=Counter)
     bulk_waits: Callable[[], bool] = lambda: False
+    invite: Callable[[Client], Invitation] | None = None
 
 
 def key_digest(key: str) -> str:

@@ -10,7 +10,7 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from watchkeeper.pipeline import STAGES
 from watchkeeper.run import Runner
 from watchkeeper_api.access import TokenBuckets, client_of
-from watchkeeper_api.backend import Backend
+from watchkeeper_api.backend import Backend, Client
 from watchkeeper_api.intake import Intake
 from watchkeeper_api.refusals import RefusedError
 
@@ -35,8 +35,13 @@ class Services:
 class Call:
     """An admitted request: whose it is, and what may answer it."""
 
-    tenant: str
+    client: Client
     services: Services
+
+    @property
+    def tenant(self) -> str:
+        """Whose readings and answers these are."""
+        return self.client.tenant
 
     @property
     def backend(self) -> Backend:
@@ -66,7 +71,7 @@ async def admitted(
         raise
     if rate := held.buckets.take(f"client {client.name}"):
         request.state.headers = rate.headers()
-    return Call(client.tenant, held)
+    return Call(client, held)
 
 
 Admitted = Annotated[Call, Depends(admitted)]

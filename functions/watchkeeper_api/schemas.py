@@ -8,6 +8,7 @@ from watchkeeper.alerting.entry import AlertEntry
 from watchkeeper.knowledge.calendars import Calendar
 from watchkeeper.knowledge.catalogue import Clock
 from watchkeeper.model_drift import Precision
+from watchkeeper.model_in_force import What
 from watchkeeper.records import (
     Acknowledgement,
     Cutoff,
@@ -19,6 +20,7 @@ from watchkeeper.records import (
     SchemaRecord,
     Spend,
 )
+from watchkeeper.shadow.counting import Counts
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Note = Annotated[str, msgspec.Meta(max_length=2_000)]
@@ -211,6 +213,43 @@ class Forecast(msgspec.Struct, frozen=True):
     metrics: list[MetricAhead]
 
 
+class Calibration(msgspec.Struct, frozen=True):
+    """Of a device: `bar` and `joint_bar` are the nats at which one metric, and all together, open an episode.
+
+    They hold `class_factor`, and are the share `raised` higher for a while after an episode; null: not scored yet. A
+    device warms up until it has more than `warm_readings`. `interval_ms`: how often it is heard. In `weeks` (four at
+    most) the target explains `expected` episodes of the model, and `observed` opened. Of its metrics 64 are scored.
+    """
+
+    device: str
+    device_class: str
+    class_factor: float
+    readings: int
+    warming: bool
+    warm_readings: int
+    interval_ms: float | None
+    bar: float | None
+    joint_bar: float | None
+    raised: float
+    is_open: bool
+    target_a_week: float
+    weeks: float
+    expected: float
+    observed: int
+    scored: tuple[str, ...]
+    unscored: tuple[str, ...]
+
+
+class ClassBar(msgspec.Struct, frozen=True):
+    """What the bars of a class are multiplied by, from reviews of eight weeks; `metrics` known to its new devices."""
+
+    device_class: str
+    factor: float
+    confirmed: int
+    rejected: int
+    metrics: list[str]
+
+
 class AnomalyEntry(Episode, frozen=True, omit_defaults=False):
     """An episode with its explanation and what people made of it."""
 
@@ -230,6 +269,14 @@ class AlertList(msgspec.Struct, frozen=True):
 
     alerts: list[AlertEntry]
     next: str
+
+
+class Invitation(msgspec.Struct, frozen=True):
+    """Where a client may listen, by which subprotocol, and how soon it has to connect. The address is a password."""
+
+    url: str
+    protocol: str
+    expires_in_s: int
 
 
 class AcknowledgeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -293,6 +340,7 @@ class Status(msgspec.Struct, frozen=True):
     """How the whole deployment does, over all tenants. `pipeline` is what its runtime says of itself.
 
     `throttled`: requests refused with 429 since it started. `drift`: null until it was looked at.
+    `classes`: the bars of the classes of who asks.
     """
 
     version: str
@@ -306,6 +354,51 @@ class Status(msgspec.Struct, frozen=True):
     pipeline: dict[str, Any]
     throttled: int = 0
     drift: ModelDrift | None = None
+    classes: list[ClassBar] = []
+
+
+class ModelChange(msgspec.Struct, frozen=True):
+    """What was done with a `model`, by a person or `retrain`; in force before and after it (empty: none)."""
+
+    number: int
+    at: int
+    what: What
+    by: str
+    model: str
+    before: str
+    after: str
+    why: str
+
+
+class ModelShadow(msgspec.Struct, frozen=True):
+    """A model learnt at `since` that is to be promoted if it is not worse than `against` (empty: no model).
+
+    `done` of `whole` devices and reviewed episodes are compared; `why`: what speaks against it.
+    """
+
+    version: str
+    since: int
+    state: Literal["waiting", "comparing", "not worse", "worse"]
+    against: str = ""
+    done: int = 0
+    whole: int = 0
+    counts: Counts | None = None
+    why: list[str] = []
+
+
+class ModelList(msgspec.Struct, frozen=True):
+    """What is in force and in shadow, all that are stored, and how that came about, the latest first.
+
+    `next`: what to give as `before` for earlier changes; 0: there are none.
+    """
+
+    version: str
+    previous: str
+    pinned: bool
+    shadow: ModelShadow | None
+    stored: list[str]
+    changes: list[ModelChange]
+    next: int
 
 
 class StageView(msgspec.Struct, frozen=True):
@@ -329,13 +422,16 @@ MODELS: tuple[type[msgspec.Struct], ...] = (
     Acknowledgement,
     AcknowledgeIn,
     AlertList,
+    Invitation,
     AnomalyList,
+    Calibration,
     DeviceDetail,
     DeviceList,
     ErrorAnswer,
     Forecast,
     Health,
     IngestAnswer,
+    ModelList,
     PipelineView,
     Quality,
     ReadingsIn,

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from watchkeeper.errors import ConfigError
 from watchkeeper.ports import Ports
-from watchkeeper.records import Alert
-from watchkeeper.topology import ALERTS
 from watchkeeper_adapters.claim_check import ClaimChecked
 from watchkeeper_adapters.cloud.container import CloudContainer, language_model_of, receivers_of, wall_clock
 from watchkeeper_adapters.kafka.connection import Connection
@@ -27,7 +25,6 @@ from watchkeeper_aws.tables import DynamoTables
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from watchkeeper.outcome import Outcome
     from watchkeeper.ports import Receiver
     from watchkeeper_aws.pushes import Pushes
 
@@ -51,7 +48,7 @@ class Container(CloudContainer):
             knowledge=Path(__file__).parents[1] / settings.knowledge_base,
             waits_ms=round(settings.waiting_hours * HOUR_MS),
         )
-        self.settings = settings
+        self.settings, self.shadow_ms = settings, round(settings.shadow_hours * HOUR_MS)
 
     def open_ports(self) -> Ports:
         """Kafka, DynamoDB and S3."""
@@ -76,18 +73,13 @@ class Container(CloudContainer):
         """The tables, those of the runtime included."""
         return DynamoTables(self.client("dynamodb"), self.settings.table_prefix, {CONNECTIONS: SOCKET_LIVES_S})
 
-    def tell(self, outcome: Outcome) -> None:
-        """New and changed alerts go to who listens by WebSocket, where the function knows how."""
-        alerts = [put.record for put in outcome.puts if put.table is ALERTS and isinstance(put.record, Alert)]
-        if alerts and self.settings.sockets_url:
-            outcome.counts += self._pushes.tell(alerts)
-
-    @functools.cached_property
-    def _pushes(self) -> Pushes:
+    def open_pushes(self) -> Pushes | None:
         """Told once and briefly: who listens can ask, and the stage has more to do."""
+        settings = self.settings
+        if not settings.sockets_url:
+            return None
         from watchkeeper_aws.pushes import Pushes
 
-        settings = self.settings
         region, where = settings.region, settings.sockets_url
         dynamodb = client("dynamodb", region=region, endpoint=settings.endpoint, tries=1, wait_s=PUSH_WAIT_S)
         gateway = client("apigatewaymanagementapi", region=region, endpoint=where, tries=1, wait_s=PUSH_WAIT_S)

@@ -44,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     issuer: str = ""  # of people's tokens, for the authorizer
     audience: str = ""  # what the tokens' `aud` or `client_id` must be
     knowledge_base: str = "knowledge_base"  # folder in the bundle, published where nothing is in force yet
+    shadow_hours: float = 24.0  # of data that must come after a model was learnt before it may be promoted
     reserve_ms: int = 8000  # what is not begun with less time left than this
     aws_tries: int = 4  # of each request to AWS, with growing pauses in between
     region: str = ""

@@ -14,6 +14,7 @@ import msgspec
 from botocore.exceptions import ClientError
 
 from watchkeeper.ports import Key
+from watchkeeper_adapters.cloud.pushes import LARGEST_FRAME
 from watchkeeper_aws.names import CONNECTIONS
 from watchkeeper_aws.services import client, code_of, waiting_for
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 PARTITION = "listeners"
 GONE = ("GoneException", "410")
-LARGEST_FRAME = 120_000  # bytes; the gateway takes 128 KB
 
 
 class Listener(msgspec.Struct, frozen=True):

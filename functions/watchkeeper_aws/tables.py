@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from watchkeeper.errors import Conflict, Unavailable
 from watchkeeper.outcome import ABSENT, ANYWAY, Any_
 from watchkeeper.ports import Key, Row
+from watchkeeper.topology import LIFETIMES_S
 from watchkeeper_aws.services import code_of, waiting_for
 
 AT_ONCE = 100  # keys that one BatchGetItem takes
@@ -30,13 +31,13 @@ EXPIRES = "ttl"  # epoch seconds; what DynamoDB deletes rows by, some days late
 class DynamoTables:
     """Rows by key. DynamoDB orders text as UTF-8 bytes; all reads are consistent.
 
-    `prefix` goes before a table's name. `lifetimes_s`: tables whose rows end so long after they were last written;
-    what has ended is not there, though DynamoDB takes days to delete it.
+    `prefix` goes before a table's name. Rows end so long after they were last written as the topology says, or
+    `lifetimes_s` of other tables; what has ended is not there, though DynamoDB takes days to delete it.
     """
 
     def __init__(self, dynamodb: Any, prefix: str = "", lifetimes_s: Mapping[str, float] | None = None) -> None:  # noqa: ANN401
         self._dynamodb, self._prefix = dynamodb, prefix
-        self._lifetimes = dict(lifetimes_s or {})
+        self._lifetimes = {**LIFETIMES_S, **(lifetimes_s or {})}
 
     def get_many(self, table: str, keys: Sequence[Key]) -> dict[Key, Row]:
         found: dict[Key, Row] = {}

@@ -185,6 +185,8 @@ def schedule_of(seconds: float) -> str:
     every = int(seconds)
     if every == seconds and every < 60 and 60 % every == 0:
         return f"*/{every} * * * * *"
+    if every == 3600:
+        return "0 0 * * * *"
     if every == seconds and every % 60 == 0 and 3600 % every == 0:
         return f"0 */{every // 60} * * * *"
     if every == 24 * 3600:

@@ -16,7 +16,7 @@ from watchkeeper_azure.blobs import AzureBlobs
 from watchkeeper_azure.event_hubs import EventHubsStream
 from watchkeeper_azure.failures import waiting_for
 from watchkeeper_azure.meter import CosmosMeter
-from watchkeeper_azure.names import CONNECTIONS
+from watchkeeper_azure.observing import of_alerts, said_of
 from watchkeeper_azure.prices import METERED
 from watchkeeper_azure.secret_store import SecretStore
 from watchkeeper_azure.services import Services
@@ -24,11 +24,14 @@ from watchkeeper_azure.settings import Settings, read_settings
 from watchkeeper_azure.tables import CosmosTables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from watchkeeper.ports import LanguageModel
+    from watchkeeper.records import Alert
+    from watchkeeper_azure.pushes import Pushes
+    from watchkeeper_azure.web_pubsub import WebPubSub
 
-SOCKET_LIVES_S = 7200.0
+HOUR_MS = 3_600_000
 
 
 class Container(CloudContainer):
@@ -45,7 +48,7 @@ class Container(CloudContainer):
             metered=METERED,
             knowledge=Path(__file__).parents[1] / settings.knowledge_base,
         )
-        self.settings = settings
+        self.settings, self.shadow_ms = settings, round(settings.shadow_hours * HOUR_MS)
         self._services = Services(settings)
         self._stream: EventHubsStream | None = None
 
@@ -56,13 +59,31 @@ class Container(CloudContainer):
         stream = self._stream = EventHubsStream(services.event_hubs, partitions=settings.partitions)
         return Ports(
             ClaimChecked(stream, blobs),
-            CosmosTables(services.cosmos, lifetimes_s={CONNECTIONS: SOCKET_LIVES_S}),
+            CosmosTables(services.cosmos),
             blobs,
             CosmosMeter(services.cosmos, with_charges=True),
             contextlib.nullcontext,
             self._language_model(),
             receivers_of(self._secret(settings.receivers_secret)),
         )
+
+    def open_pushes(self) -> Pushes | None:
+        """By groups of Web PubSub, where the app is told where it is."""
+        if not self.settings.web_pubsub:
+            return None
+        from watchkeeper_azure.pushes import Pushes
+
+        return Pushes(CosmosTables(self._services.quick_cosmos), self._services.web_pubsub)
+
+    def note(self, alerts: Sequence[Alert]) -> None:
+        """A line for each, which rules of Azure Monitor look for: only they can tell action groups."""
+        for alert in alerts:
+            of_alerts.info("%s", said_of(alert))
+
+    @property
+    def web_pubsub(self) -> WebPubSub | None:
+        """What lets people listen; None: nothing does here."""
+        return self._services.web_pubsub if self.settings.web_pubsub else None
 
     def read_file(self, name: str) -> bytes | None:
         """A file that somebody else has put into the container of blobs; None: it is not there."""
@@ -85,8 +106,9 @@ class Container(CloudContainer):
 
     def _language_model(self) -> LanguageModel | None:
         told = self.settings
+        token = self._services.model_token if told.model_login == "identity" else None
         return language_model_of(
-            told.model_url, told.model_name, self._secret(told.model_secret), told.model_api_version
+            told.model_url, told.model_name, self._secret(told.model_secret), told.model_api_version, token
         )
 
     def _secret(self, name: str) -> Mapping[str, str]:

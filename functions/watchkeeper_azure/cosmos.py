@@ -31,12 +31,23 @@ class CosmosDatabase:
     """Containers by name. The client is made at first use: making it asks the account where it is.
 
     `credential`: an identity, or an account's key where that is allowed. `charges` adds up the request units of all
-    that was asked.
+    that was asked, here and by others that were given the same. `tries` of each request, which waits `wait_s` seconds
+    for its answer.
     """
 
-    def __init__(self, endpoint: str, credential: TokenCredential | str, name: str) -> None:
-        self.charges = Charges()
+    def __init__(
+        self,
+        endpoint: str,
+        credential: TokenCredential | str,
+        name: str,
+        *,
+        tries: int = TRIES,
+        wait_s: float = READ_S,
+        charges: Charges | None = None,
+    ) -> None:
+        self.charges = charges or Charges()
         self._endpoint, self._credential, self._name = endpoint, credential, name
+        self._tries, self._wait_s = tries, wait_s
         self._lock = threading.Lock()
         self._client: CosmosClient | None = None
         self._containers: dict[str, ContainerProxy] = {}
@@ -47,11 +58,11 @@ class CosmosDatabase:
         The library tries again only what was read, and only in other regions. It raises what the library does, for
         `waiting_for`.
         """
-        for number in range(TRIES):
+        for number in range(self._tries):
             try:
                 return act(self._container(container))
             except AzureError as error:
-                if number + 1 == TRIES or not _may_pass(error):
+                if number + 1 == self._tries or not _may_pass(error):
                     raise
             time.sleep(FIRST_PAUSE_S * 2**number * random.uniform(0.5, 1.0))  # noqa: S311 - so that not all wait alike
         raise AssertionError("the last try answers or raises")
@@ -83,10 +94,10 @@ class CosmosDatabase:
         return CosmosClient(
             self._endpoint,
             self._credential,
-            connection_timeout=CONNECT_S,
-            read_timeout=READ_S,
+            connection_timeout=min(CONNECT_S, self._wait_s),
+            read_timeout=self._wait_s,
             retry_total=0,
-            retry_throttle_total=1,  # after the time that the service names
+            retry_throttle_total=min(1, self._tries - 1),  # after the time that the service names
             retry_throttle_backoff_max=LONGEST_PAUSE_S,
             enable_compact_utf8_item_writes=True,
             raw_response_hook=self.charges.take,

@@ -25,7 +25,8 @@ def waiting_for(what: str) -> Iterator[None]:
     try:
         yield
     except HttpResponseError as error:
-        text = f"{what}: {error.status_code}: {_said(error)}"
+        status = f"{error.status_code}: " if error.status_code else ""  # none where nobody has answered
+        text = f"{what}: {status}{_said(error)}"
         if error.status_code in HOPELESS:
             raise Refused(text) from error
         raise Unavailable(text) from error

@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from watchkeeper_adapters.cloud.observing import is_metric
+from watchkeeper_adapters.plain import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from watchkeeper.records import Alert
+
 log = logging.getLogger("watchkeeper.metrics")
+of_alerts = logging.getLogger("watchkeeper.alerts")
+LONGEST_TITLE = 200
 CHATTY = ("azure", "uamqp", "httpx", "openai", "urllib3")
 
 
@@ -50,6 +55,22 @@ def observed(function: str) -> Iterator[Observation]:
     finally:
         if line := observation.line():
             log.info("%s", line)
+
+
+def said_of(alert: Alert) -> str:
+    """A new or changed alert as one line of JSON, by which rules of Azure Monitor tell action groups of severities."""
+    told = {
+        "alert": alert.id,
+        "severity": alert.severity,
+        "status": alert.status,
+        "tenant": alert.tenant,
+        "site": alert.site,
+        "device": alert.device,
+        "device_class": alert.device_class,
+        "pages": alert.pages,
+        "title": one_line(alert.title)[:LONGEST_TITLE],
+    }
+    return msgspec.json.encode(told).decode()
 
 
 def quiet() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from watchkeeper.dead_letters import TAKEN
 from watchkeeper.topology import TABLES
-from watchkeeper_azure.names import API_KEYS, CONNECTIONS, METER, PARTITION, SORT
+from watchkeeper_azure.names import API_KEYS, METER, PARTITION, SORT
 
 if TYPE_CHECKING:
     from azure.cosmos import DatabaseProxy
@@ -16,7 +16,7 @@ NEVER = -1  # what is written in a container ends only where it says so itself
 
 def table_names() -> tuple[str, ...]:
     """All tables, without their prefix."""
-    return (*TABLES, TAKEN.name, METER, CONNECTIONS, API_KEYS)
+    return (*TABLES, TAKEN.name, METER, API_KEYS)
 
 
 def make_tables(database: DatabaseProxy, prefix: str = "") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from watchkeeper.errors import ConfigError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from watchkeeper_azure.cosmos import CosmosDatabase
     from watchkeeper_azure.event_hubs import Namespace
     from watchkeeper_azure.settings import Settings
+    from watchkeeper_azure.web_pubsub import WebPubSub
 
 CONNECT_S, READ_S, RETRIES = 2, 5, 3  # of each try of a request, and how often it is tried again
 VAULT_OPTIONS: Mapping[str, Any] = {
@@ -25,6 +26,9 @@ VAULT_OPTIONS: Mapping[str, Any] = {
     "connection_timeout": CONNECT_S,
     "read_timeout": READ_S,
 }
+MODEL_SCOPE = "https://cognitiveservices.azure.com/.default"
+PUSH_WAIT_S = 1.0  # for each request by which listeners are told, which is tried once
+WEB_PUBSUB_OPTIONS: Mapping[str, Any] = {"connection_timeout": PUSH_WAIT_S, "read_timeout": PUSH_WAIT_S}
 
 
 class Services:
@@ -79,6 +83,43 @@ class Services:
         return CosmosDatabase(_needed(told.cosmos, "COSMOS"), told.cosmos_key or self.credential, told.cosmos_database)
 
     @functools.cached_property
+    def quick_cosmos(self) -> CosmosDatabase:
+        """The same database, for what is done quickly or not at all."""
+        from watchkeeper_azure.cosmos import CosmosDatabase
+
+        told = self._settings
+        return CosmosDatabase(
+            _needed(told.cosmos, "COSMOS"),
+            told.cosmos_key or self.credential,
+            told.cosmos_database,
+            tries=1,
+            wait_s=PUSH_WAIT_S,
+            charges=self.cosmos.charges,
+        )
+
+    @functools.cached_property
+    def web_pubsub(self) -> WebPubSub:
+        """The service that reaches dashboards."""
+        from watchkeeper_azure.web_pubsub import WebPubSub
+
+        return WebPubSub(_needed(self._settings.web_pubsub, "WEB_PUBSUB"), self.credential, **WEB_PUBSUB_OPTIONS)
+
+    @property
+    def model_token(self) -> Callable[[], str]:
+        """Answers a token for Azure OpenAI, the same until it ends soon. Unavailable: there is none now."""
+        from azure.identity import get_bearer_token_provider
+
+        from watchkeeper_azure.failures import waiting_for
+
+        provider = get_bearer_token_provider(self.credential, MODEL_SCOPE)
+
+        def token() -> str:
+            with waiting_for("a token for the language model"):
+                return provider()
+
+        return token
+
+    @functools.cached_property
     def event_hubs(self) -> Namespace:
         """The namespace with the hubs."""
         from watchkeeper_azure.event_hubs import Namespace
@@ -103,7 +144,7 @@ class Services:
     def close(self) -> None:
         """Close those that were made."""
         made = self.__dict__
-        for name in ("blob_container", "cosmos", "vault", "credential"):
+        for name in ("blob_container", "quick_cosmos", "cosmos", "web_pubsub", "vault", "credential"):
             if name in made:
                 made.pop(name).close()
 

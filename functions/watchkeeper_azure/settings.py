@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     receivers_secret: str = ""  # secret with receivers (as in docs/configuration.md) and webhook_secret
     model_name: str = ""
     model_url: str = ""
+    model_login: Literal["key", "identity"] = "key"  # identity: the model is Azure OpenAI, and asked as the app itself
     model_secret: str = ""  # secret with model_key
     model_api_version: str = ""  # of a classic endpoint of Azure OpenAI; one that ends in /v1 takes none
     web_pubsub: str = ""  # endpoint of the service that reaches dashboards
@@ -43,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     issuer: str = ""  # of people's tokens
     audience: str = ""  # what the tokens' `aud` must be
     knowledge_base: str = "knowledge_base"  # folder in the package, published where nothing is in force yet
+    shadow_hours: float = 24.0  # of data that must come after a model was learnt before it may be promoted
     reserve_ms: int = 8000  # what is not begun with less time left than this
     client_id: str = ""  # of the user-assigned identity; its name is AZURE_CLIENT_ID
 
@@ -79,6 +81,15 @@ def _check(settings: Settings) -> None:
         raise ConfigError(f"{PREFIX}EVENT_HUBS: a name is expected, as NAME.servicebus.windows.net")
     if settings.event_hubs_timeout_s <= 0:
         raise ConfigError(f"{PREFIX}EVENT_HUBS_TIMEOUT_S: more than 0 seconds are expected")
+    if settings.model_login == "identity":
+        _check_identity(settings)
     for one, other in (("event_hubs", "event_hubs_connection"), ("storage", "storage_connection")):
         if getattr(settings, one) and getattr(settings, other):
             raise ConfigError(f"{PREFIX}{one.upper()} and {PREFIX}{other.upper()}: only one of them may be set")
+
+
+def _check_identity(settings: Settings) -> None:
+    if settings.model_secret:
+        raise ConfigError(f"{PREFIX}MODEL_LOGIN is identity, so {PREFIX}MODEL_SECRET must not be set")
+    if not settings.model_url.startswith(("https://", "http://127.0.0.1")):
+        raise ConfigError(f"{PREFIX}MODEL_LOGIN is identity, so {PREFIX}MODEL_URL has to begin with https://")

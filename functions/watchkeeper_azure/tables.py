@@ -24,6 +24,7 @@ from azure.cosmos.exceptions import CosmosResourceNotFoundError
 from watchkeeper.errors import Conflict
 from watchkeeper.outcome import ABSENT, ANYWAY, Any_
 from watchkeeper.ports import Key, Row
+from watchkeeper.topology import LIFETIMES_S
 from watchkeeper_azure.failures import waiting_for
 from watchkeeper_azure.names import PARTITION, SORT
 
@@ -47,14 +48,15 @@ NO_CONTAINER = 1003  # sub-status: what was not found is no item
 class CosmosTables:
     """Rows by key, read as consistently as the account is.
 
-    `prefix` goes before a table's name. `lifetimes_s`: tables whose rows end so long after they were last written.
+    `prefix` goes before a table's name. Rows end so long after they were last written as the topology says, or
+    `lifetimes_s` of other tables.
     """
 
     def __init__(
         self, database: CosmosDatabase, prefix: str = "", lifetimes_s: Mapping[str, float] | None = None
     ) -> None:
         self._database, self._prefix = database, prefix
-        self._lifetimes = dict(lifetimes_s or {})
+        self._lifetimes = {**LIFETIMES_S, **(lifetimes_s or {})}
         self._threads: ThreadPoolExecutor | None = None
 
     def get_many(self, table: str, keys: Sequence[Key]) -> dict[Key, Row]:

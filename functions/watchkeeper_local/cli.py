@@ -18,6 +18,7 @@ from watchkeeper.errors import ConfigError, WatchkeeperError
 from watchkeeper_local import node
 from watchkeeper_local.cost_flags import add_cost
 from watchkeeper_local.knowledge_cli import add_bundle, add_reprocess, add_rules
+from watchkeeper_local.models_cli import add_models
 from watchkeeper_local.settings import HELP, LISTS, Settings, read_settings
 
 if TYPE_CHECKING:
@@ -132,12 +133,6 @@ def _pipeline(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _models(parsed: argparse.Namespace) -> int:
-    from watchkeeper_local.models import manage_models
-
-    return manage_models(settings_of(parsed), parsed.action, parsed.version)
-
-
 def _backtest(parsed: argparse.Namespace) -> int:
     from watchkeeper_local.backtest import backtest
 
@@ -145,9 +140,12 @@ def _backtest(parsed: argparse.Namespace) -> int:
 
 
 def _devices(parsed: argparse.Namespace) -> int:
-    from watchkeeper_local.devices import show_devices
+    from watchkeeper_local.devices import show_device, show_devices
 
-    return show_devices(parsed.url, parsed.api_key or os.environ.get("WATCHKEEPER_API_KEY"), as_json=parsed.json)
+    key = parsed.api_key or os.environ.get("WATCHKEEPER_API_KEY")
+    if parsed.device:
+        return show_device(parsed.url, key, parsed.device, as_json=parsed.json)
+    return show_devices(parsed.url, key, as_json=parsed.json)
 
 
 def _dead_letters(parsed: argparse.Namespace) -> int:
@@ -215,9 +213,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_asking(status)
     status.set_defaults(run=_status)
 
-    devices = commands.add_parser("devices", help="which devices a running Watchkeeper knows, and who is silent")
-    _add_asking(devices)
-    devices.set_defaults(run=_devices)
+    _add_devices(commands).set_defaults(run=_devices)
 
     letters = commands.add_parser("dead-letters", help="look at, redrive or discard what no stage could take")
     letters.add_argument("action", choices=("list", "show", "redrive", "discard"))
@@ -238,19 +234,19 @@ def _parser() -> argparse.ArgumentParser:
 
     add_cost(commands).set_defaults(run=_cost)
 
-    models = commands.add_parser(
-        "models", help="train, list, pin or roll back the detection model, and see how far data have drifted"
-    )
-    models.add_argument("action", choices=("list", "train", "pin", "unpin", "rollback", "drift"))
-    models.add_argument("version", nargs="?", default="", help="for pin: the model's version")
-    add_settings(models)
-    models.set_defaults(run=_models)
-
+    add_models(commands, add_settings, settings_of)
     _add_backtest(commands).set_defaults(run=_backtest)
     add_reprocess(commands, add_settings).set_defaults(run=_reprocess)
     add_rules(commands, add_settings, settings_of)
     add_bundle(commands, add_settings, settings_of)
     return parser
+
+
+def _add_devices(commands: argparse._SubParsersAction[Parser]) -> Parser:
+    devices = commands.add_parser("devices", help="which devices a running Watchkeeper knows, and who is silent")
+    devices.add_argument("device", nargs="?", default="", help="how the model is set for this one")
+    _add_asking(devices)
+    return devices
 
 
 def _add_backtest(commands: argparse._SubParsersAction[Parser]) -> Parser:

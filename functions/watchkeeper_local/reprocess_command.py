@@ -13,7 +13,7 @@ import msgspec
 from watchkeeper.bundles import bundle_in_force, stored_bundle
 from watchkeeper.errors import ConfigError, KnowledgeError
 from watchkeeper.knowledge.durations import format_duration, parse_duration
-from watchkeeper.published import current_pin
+from watchkeeper.model_in_force import current_pin
 from watchkeeper.reprocessing.compare import differences
 from watchkeeper.reprocessing.plan import STAGE_NAMES, Plan, named, new_plan, plan_id, plans
 from watchkeeper.reprocessing.work import Work, stored_model

@@ -56,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     model_name: str = ""
     model_key: str = ""
     retrain_hours: Amount = 24.0
+    shadow_hours: Amount = 24.0
     kafka: str = ""
     kafka_user: str = ""
     kafka_password: str = ""
@@ -98,6 +99,7 @@ HELP: Mapping[str, str] = {
     "model_name": "name of the language model there",
     "model_key": "its API key",
     "retrain_hours": "hours between trainings of the detection model; 0: never by itself",
+    "shadow_hours": "hours of data that must come after a model was learnt before it may be promoted; 0: none",
     "kafka": "brokers for `work`: HOST:PORT, several separated by commas in one text",
     "kafka_user": "user of the Kafka cluster (SCRAM-SHA-512 over TLS); with kafka_password",
     "kafka_password": "password of that user",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -102,7 +103,7 @@ class Runtime:
         self._exits.close()
 
     def watch(self, stop: threading.Event) -> None:
-        """Until `stop`: start again what has ended, and delete messages that everybody has taken."""
+        """Until `stop`: start again what has ended, delete messages that all have taken and rows that have ended."""
         while not stop.wait(LOOK_S):
             self.look()
 
@@ -120,6 +121,7 @@ class Runtime:
             self._since_prune = 0.0
             taking = CONSUMERS | {DEAD_LETTER.name: [OPERATORS]}
             self.ports.prune({topic: groups for topic, groups in taking.items() if groups}, KEEP)
+            self.ports.end_rows(time.time())
 
     def _publish(self) -> None:
         """Put the folder's bundle in force, unless it has not changed and another one was put in force since."""

@@ -18,6 +18,7 @@ import msgspec
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.ids import shard_of
 from watchkeeper.pipeline import STAGES
+from watchkeeper.ports import takes
 from watchkeeper.records import DEFAULT_TENANT
 from watchkeeper.run import Runner
 from watchkeeper.series.query import query
@@ -125,8 +126,9 @@ class Watchman:
             self._unsaved = None
 
     def _tell(self, alert: Alert) -> None:
-        """Straight to all receivers; the one that fails is said in the log, and does not hold up the others."""
-        for name, receiver in self._ports.receivers.items():
+        """Straight to the receivers; the one that fails is said in the log, and does not hold up the others."""
+        told = {name: one for name, one in self._ports.receivers.items() if takes(one, alert.severity)}
+        for name, receiver in told.items():
             try:
                 receiver.send(msgspec.structs.replace(alert, sent=clock()))
             except Exception as error:  # noqa: BLE001 - whatever a receiver's fault is

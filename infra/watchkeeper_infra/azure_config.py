@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
+from watchkeeper.records import Severity
 from watchkeeper_infra import stack_config
 from watchkeeper_infra.keys import text, whole, wrong
 from watchkeeper_infra.stack_config import PRIVATE_NETWORK, StackConfig, not_private, of_functions
@@ -18,7 +19,8 @@ HubSize = Literal["S1", "S2", "S3"]
 UNITS_OF_S3 = 10  # at most; of the others 200
 Memory = Literal[512, 2048, 4096]
 DashboardRegion = Literal["westus2", "centralus", "eastus2", "westeurope", "eastasia"]
-THOUSAND = 1000
+ACCOUNT = r"^(/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/]+/providers/Microsoft.CognitiveServices/accounts/[^/]+)?$"
+THOUSAND, TENS = 1000, 10
 
 
 class AzureConfig(StackConfig, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -52,8 +54,10 @@ class AzureConfig(StackConfig, frozen=True, kw_only=True, forbid_unknown_fields=
     log_days: Annotated[int, whole(30, 730)] = 30
     model: Literal["none", "openai", "azure"] = "none"
     model_api_version: Annotated[str, text("a date, such as 2024-10-21", r"^(\d{4}-\d\d-\d\d(-preview)?)?$")] = ""
+    model_account: Annotated[str, text("the id of an account of Azure OpenAI, or nothing", ACCOUNT)] = ""
     issuer: Annotated[str, text("an https:// address, or nothing for Entra ID", r"^(https://[^\s]+)?$")] = ""
     web_pubsub: Literal["Free_F1", "Standard_S1"] = "Free_F1"
+    web_pubsub_units: Annotated[int, whole(1, 100)] = 1
     dashboard_size: Literal["Free", "Standard"] = "Free"
     dashboard_region: DashboardRegion = "westeurope"
     canary_key: str = ""
@@ -88,11 +92,14 @@ HELP = stack_config.HELP | {
     "log_days": "how long logs are kept",
     "model": "who explains in prose: an OpenAI-compatible service, Azure OpenAI, or nobody",
     "model_api_version": "version of a classic endpoint of Azure OpenAI; none where modelUrl ends in /v1",
+    "model_account": "account of Azure OpenAI that is asked as the app itself, by its id as a resource; then there"
+    " is no modelKey",
     "issuer": "OpenID Connect issuer of the people's tokens; nothing: the subscription's own Entra ID",
-    "alert_emails": "mail addresses by `operations`: who is told what is wrong with Watchkeeper itself",
-    "receivers": "who gets alerts, as the local runtime's receivers: Teams, webhooks; a secret",
+    "receivers": "who gets alerts at once, as the local runtime's receivers: Teams, webhooks, for some severities only"
+    " with these before them; a secret",
     "audience": "audience of those tokens; nothing: nobody comes in by a token",
-    "web_pubsub": "size of Web PubSub; the free one takes 20 listeners",
+    "web_pubsub": "size of Web PubSub, which tells dashboards of alerts; the free one takes 20 listeners",
+    "web_pubsub_units": "how many of Standard_S1: each takes 1,000 listeners; beyond 10 only whole tens",
     "dashboard_size": "plan of the Static Web App",
     "dashboard_region": "where it is: Static Web Apps are in few regions",
     "canary_key": "key of a machine by which a reading is sent every five minutes, so that nothing stored means that"
@@ -122,13 +129,36 @@ def contradictions(config: AzureConfig) -> Iterator[str]:
         if ready > config.instances_at_most:
             yield wrong("alwaysReady", f"{name}: {ready}", f"at most the {config.instances_at_most} instances")
     yield from stack_config.contradictions(
-        config, model=config.model, partitions=config.partitions, mailed=(OPERATIONS,)
+        config,
+        model=config.model,
+        partitions=config.partitions,
+        mailed=(*Severity, OPERATIONS),
+        keyless=bool(config.model_account),
     )
+    yield from _model(config)
+    if config.issuer and not config.audience:
+        yield wrong("audience", config.audience, "an audience where an issuer is named")
+    yield from _listeners(config)
+
+
+def _model(config: AzureConfig) -> Iterator[str]:
     newer = config.model_url.rstrip("/").endswith("/v1")
     if config.model == "azure" and (not config.model_url or newer == bool(config.model_api_version)):
         either = "…/openai/v1, or …/openai with a modelApiVersion"
         yield wrong("modelUrl", config.model_url, f"the endpoint of Azure OpenAI: {either}")
-    if config.issuer and not config.audience:
-        yield wrong("audience", config.audience, "an audience where an issuer is named")
+    if config.model_account and config.model != "azure":
+        yield wrong("modelAccount", config.model_account, f"nothing where the model is {config.model}")
+    if config.model_account and config.model_key:
+        yield "watchkeeper:modelKey: not allowed together with modelAccount; the model is asked by one of them"
+    if config.model_account and not config.model_url.startswith("https://"):
+        yield wrong("modelUrl", config.model_url, "an https:// address where modelAccount is set: tokens go there")
+
+
+def _listeners(config: AzureConfig) -> Iterator[str]:
+    units = config.web_pubsub_units
+    if config.web_pubsub == "Free_F1" and units > 1:
+        yield wrong("webPubsubUnits", units, "1 of Free_F1")
+    if units > TENS and units % TENS:
+        yield wrong("webPubsubUnits", units, "1 to 10, or 20, 30 and so on to 100")
     if config.private_endpoints and config.web_pubsub == "Free_F1":
         yield wrong("webPubsub", config.web_pubsub, "Standard_S1 where privateEndpoints is set")

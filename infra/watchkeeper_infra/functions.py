@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from watchkeeper.pipeline import PIPELINE
 from watchkeeper.topology import Http
+from watchkeeper_infra.words import LEARNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -122,7 +123,7 @@ def _bundle(stage: Stage, *, only_requests: bool) -> BundleName:
         return "web"
     if "language_model" in stage.uses:
         return "explain"
-    if stage.name == "retrain":
+    if stage.name == LEARNS:
         return "train"
     return "stream"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from watchkeeper_infra.words import INBOX, OVERSIZED
+from watchkeeper_infra.words import INBOX, LEARNS, OVERSIZED
 
 if TYPE_CHECKING:
     from watchkeeper_infra.functions import FunctionSpec
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 BUNDLES, MODELS = "bundles/", "models/"
 """What is published: every function looks at it, whatever its row says."""
 LAKE_WRITERS = ("store", "api")
-MANIFESTS, FORECASTS = "state/store/", "state/rule_check/"
-"""States that others read too: what is in the lake, and the trends that the API answers forecasts from."""
+MANIFESTS, FORECASTS, SCORES = "state/store/", "state/rule_check/", "state/ml_score/"
+"""States that others read too: what is in the lake, the trends that forecasts are made from, the devices' bars."""
 LAKE = ("segments/", "reprocess/")
 
 
@@ -26,12 +26,14 @@ def objects_of(function: FunctionSpec, publishers: tuple[str, ...]) -> tuple[lis
     written = [OVERSIZED]
     if function.stage.state:
         written.append(f"state/{function.name}/")
-    for prefix, who in ((BUNDLES, publishers), (MODELS, ("retrain",))):
+    for prefix, who in ((BUNDLES, publishers), (MODELS, (LEARNS,))):
         (written if function.name in who else read).append(prefix)
     if "blobs" in function.uses:
         (written if function.name in LAKE_WRITERS else read).extend(LAKE)
         if MANIFESTS not in written:
             read.append(MANIFESTS)
+    if function.name in ("api", "retrain"):
+        read.append(SCORES)
     if function.name == "api":
         read.append(FORECASTS)
     if function.name == "ingest":

@@ -34,6 +34,7 @@ class StackConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     model_url: str = ""
     model_key: str = ""
     audience: str = ""
+    shadow_hours: Annotated[int, whole(0, 168)] = 24
     dashboard_folder: str = "infra/status_page"
     budget: Annotated[float, msgspec.Meta(ge=0, le=1e7, description="US dollars a month, 0 for no budget")] = 0.0
 
@@ -61,14 +62,20 @@ HELP = {
     "model_name": "the model's name there",
     "model_url": "base URL of an OpenAI-compatible service; nothing: OpenAI's",
     "model_key": "its key; a secret",
+    "shadow_hours": "hours of data that must come after a detection model was learnt before it may be promoted",
     "audience": "audience of those tokens; with `issuer`",
     "dashboard_folder": "folder that is uploaded as the dashboard; it holds an index.html",
     "budget": "what a month may cost",
 }
 
 
-def contradictions(config: StackConfig, *, model: str, partitions: int, mailed: Collection[str]) -> Iterator[str]:
-    """What each key allows by itself, and the others do not, on any cloud; `mailed` is what mail addresses are for."""
+def contradictions(
+    config: StackConfig, *, model: str, partitions: int, mailed: Collection[str], keyless: bool = False
+) -> Iterator[str]:
+    """What each key allows by itself, and the others do not, on any cloud.
+
+    `mailed` is what mail addresses are for; `keyless`: the model's service needs no key.
+    """
     if partitions > config.shards:
         yield wrong("partitions", partitions, f"at most the {config.shards} shards")
     for topic, addresses in config.alert_emails.items():
@@ -77,7 +84,7 @@ def contradictions(config: StackConfig, *, model: str, partitions: int, mailed: 
         yield from (wrong("alertEmails", a, "mail addresses") for a in addresses if not MAIL.fullmatch(a))
     if model != "none" and not config.model_name:
         yield wrong("modelName", "", f"the name of a model of {model}")
-    if model != "none" and not config.model_key:
+    if model != "none" and not config.model_key and not keyless:
         yield "watchkeeper:modelKey: missing; the key of the model's service, as a secret"
 
 

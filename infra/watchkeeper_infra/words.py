@@ -14,10 +14,13 @@ RUNTIME_TABLES = {
 }
 """Tables of the runtime, beside those that the pipeline's table names."""
 
+HUB_OF_LISTENERS = "watchkeeper"  # in Web PubSub; the functions call it so
+
 BILL_FUNCTION, BILL_ROUTE = "bill", "bill"  # what the budget's action group calls on Azure, in the app budget_cutoff
 FILES_FUNCTION = "files"  # what Event Grid tells of new files on Azure, in the app ingest
 
 RECEIVERS, MODEL = "receivers", "model"  # secrets
+LEARNS = "retrain"  # the stage that learns detection models, and judges them
 
 LAYOUT = "stack/layout.json"  # how devices are divided, for ever
 LAYOUT_IN_VAULT = "layout"  # the same on Azure

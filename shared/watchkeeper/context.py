@@ -11,7 +11,7 @@ import msgspec
 
 from watchkeeper.errors import DecodeError, StateError, Unavailable, Undeclared
 from watchkeeper.outcome import Put
-from watchkeeper.ports import Key
+from watchkeeper.ports import Key, takes
 from watchkeeper.topology import OUTBOX
 from watchkeeper.wire import read_record
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from watchkeeper.cost.budget import Budget
+    from watchkeeper.detection.classes import ClassBook
     from watchkeeper.detection.model import Model
     from watchkeeper.knowledge.bundle import Bundle
     from watchkeeper.ports import Blobs, Completion, Meter, Ports, Row
     from watchkeeper.published import Published
-    from watchkeeper.records import Delivery, Switches
+    from watchkeeper.records import Delivery, Severity, Switches
     from watchkeeper.topology import Stage, TableSpec, Uses
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,12 @@ class Context:
         return self._published.model
 
     @property
+    def classes(self) -> ClassBook | None:
+        """What is known of the classes of devices, if it has been looked at."""
+        self._declared("detection_model")
+        return self._published.classes
+
+    @property
     def switches(self) -> Switches:
         """What the budget has switched off."""
         return self._published.switches
@@ -88,6 +95,10 @@ class Context:
         """The names of the receivers of alerts."""
         self._declared("receivers")
         return tuple(self._ports.receivers)
+
+    def receivers_for(self, severity: Severity) -> Sequence[str]:
+        """The names of those that alerts of a severity go to."""
+        return [name for name in self.receivers if takes(self._ports.receivers[name], severity)]
 
     @property
     def may_call_model(self) -> bool:
@@ -133,7 +144,7 @@ class Context:
             why = f"{type(error).__name__}: {error}"
             after = msgspec.structs.replace(delivery, attempts=attempts, next_try=self.now + wait, error=why)
         else:
-            after = msgspec.structs.replace(delivery, attempts=attempts, state="sent", error="")
+            after = msgspec.structs.replace(delivery, attempts=attempts, next_try=0, state="sent", error="")
         return Put(OUTBOX, delivery.receiver, delivery.id, after)
 
     def _declared(self, use: Uses) -> None:

@@ -63,7 +63,7 @@ class MemoryStream:
 
 
 class MemoryTables:
-    """Tables as dicts."""
+    """Tables as dicts, whose rows last as long as they do."""
 
     def __init__(self) -> None:
         """No rows yet."""

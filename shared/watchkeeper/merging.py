@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,7 +89,7 @@ def may_join(packs: Sequence[Pack]) -> bool:
     in time: within a table readings keep their order, between tables they do not, and a stage must see a device's
     readings as if each pack had come by itself.
     """
-    if sum(pack.most_bytes() for pack in packs) > ROOM:
+    if any(size > ROOM for size in accumulate(pack.most_bytes() for pack in packs)):
         return False
     kinds: dict[tuple[str, ...], int] = {}
     tables = [(pack.hashes, table) for pack in packs for table in pack.tables]

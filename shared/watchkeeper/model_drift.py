@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import math
 import statistics
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -16,9 +15,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from watchkeeper.detection.config import DEFAULT
-from watchkeeper.detection.drift import MUCH, Sketch, drift, sketch
+from watchkeeper.detection.drift import MUCH, Sketch, beyond_target, drift, sketch
+from watchkeeper.model_in_force import current_pin
 from watchkeeper.ports import Key
-from watchkeeper.published import current_pin
 from watchkeeper.records import Episode, Flag, Review
 from watchkeeper.series.query import history
 from watchkeeper.topology import EPISODES, REVIEWS
@@ -96,8 +95,7 @@ class DriftReport(msgspec.Struct, frozen=True):
     @property
     def loud(self) -> bool:
         """Are there more openings than the target explains, at three standard deviations of a Poisson count?"""
-        expected = self.target_a_week * self.device_weeks
-        return self.openings > expected + 3 * math.sqrt(expected) + 1
+        return beyond_target(self.openings, self.device_weeks, self.target_a_week)
 
 
 class Reference:

@@ -143,8 +143,8 @@ PIPELINE = (
     ),
     Stage(
         "retrain",
-        on=(Every(seconds=24 * 3600),),
-        reads=(REVIEWS, EPISODES),
+        on=(Every(seconds=3600),),
+        reads=(DEVICES, REVIEWS, EPISODES),
         uses=("blobs", "detection_model"),
     ),
 )

@@ -6,7 +6,7 @@ Any method may raise Unavailable (the dependency is down, nothing is known to ha
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from watchkeeper.outcome import ABSENT, ANYWAY, Any_
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from watchkeeper.records import Alert
+    from watchkeeper.records import Alert, Severity
 
 __all__ = [
     "ABSENT",
@@ -29,9 +29,11 @@ __all__ = [
     "Ports",
     "Receiver",
     "Row",
+    "SelectiveReceiver",
     "Stored",
     "Stream",
     "Tables",
+    "takes",
 ]
 
 
@@ -99,7 +101,7 @@ class Stream(Protocol):
 
 
 class Tables(Protocol):
-    """Rows by key."""
+    """Rows by key. Some tables' rows end (`topology.LIFETIMES_S`): some time later they are not there any more."""
 
     def get_many(self, table: str, keys: Sequence[Key]) -> dict[Key, Row]:
         """The rows that are there."""
@@ -181,6 +183,18 @@ class Receiver(Protocol):
     def send(self, alert: Alert) -> None:
         """Deliver one alert; Unavailable: it may work later."""
         ...
+
+
+@runtime_checkable
+class SelectiveReceiver(Receiver, Protocol):
+    """One that is for alerts of some severities only."""
+
+    severities: frozenset[Severity]
+
+
+def takes(receiver: Receiver, severity: Severity) -> bool:
+    """Whether alerts of a severity go to a receiver: all do, unless it says otherwise."""
+    return not isinstance(receiver, SelectiveReceiver) or severity in receiver.severities
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

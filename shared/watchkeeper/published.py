@@ -14,80 +14,21 @@ import msgspec
 from watchkeeper.bundles import CURRENT_BUNDLE, decode_in_force, stored_bundle
 from watchkeeper.cost.budget import Budget
 from watchkeeper.cost.prices import LOCAL
+from watchkeeper.detection.classes import CLASSES, ClassBook
 from watchkeeper.detection.model import Model
 from watchkeeper.errors import KnowledgeError, ModelError
-from watchkeeper.outcome import ABSENT
+from watchkeeper.model_in_force import CURRENT_MODEL, Pin, model_key
 from watchkeeper.ports import Key
 from watchkeeper.records import Cutoff, Switches
 from watchkeeper.topology import CUTOFFS
 
 if TYPE_CHECKING:
     from watchkeeper.knowledge.bundle import Bundle
-    from watchkeeper.ports import Blobs, Ports, Tables
+    from watchkeeper.ports import Blob, Ports, Tables
 
 log = logging.getLogger(__name__)
 REFRESH_MS = 5_000
-CURRENT_MODEL = "models/current"
 CURRENT_CUTOFF = Key("current", "-")
-
-
-def model_key(version: str) -> str:
-    """Where a model is."""
-    return f"models/{version}.model"
-
-
-class Pin(msgspec.Struct, frozen=True):
-    """The model in force, the one before it, and whether retraining may replace it."""
-
-    version: str
-    previous: str = ""
-    pinned: bool = False
-
-
-def current_pin(blobs: Blobs) -> Pin:
-    """Which model is in force; an empty version: none yet."""
-    return _pin(blobs)[0]
-
-
-def publish_model(blobs: Blobs, model: Model) -> bool:
-    """Store a new model and put it in force, unless the one in force is pinned; answers whether it is in force."""
-    blobs.put(model_key(model.version), model.encode())
-    pin, version = _pin(blobs)
-    if not pin.pinned:
-        blobs.put(CURRENT_MODEL, msgspec.json.encode(Pin(model.version, pin.version)), version)
-    return not pin.pinned
-
-
-def pin_model(blobs: Blobs, model: str, *, pinned: bool = True) -> Pin:
-    """Put a stored model in force and keep it, or (`pinned=False`) let retraining go on. ModelError: no such model."""
-    if not blobs.versions([model_key(model)]):
-        known = ", ".join(model_versions(blobs)) or "none"
-        message = f"there is no model {model!r}; stored are: {known}"
-        raise ModelError(message)
-    before, version = _pin(blobs)
-    pin = Pin(model, before.previous if before.version == model else before.version, pinned)
-    blobs.put(CURRENT_MODEL, msgspec.json.encode(pin), version)
-    return pin
-
-
-def roll_back_model(blobs: Blobs) -> Pin:
-    """Put the model before the present one in force, and pin it. ModelError: there is none."""
-    previous = current_pin(blobs).previous
-    if not previous:
-        message = "there is no earlier model to roll back to"
-        raise ModelError(message)
-    return pin_model(blobs, previous)
-
-
-def model_versions(blobs: Blobs) -> list[str]:
-    """The versions of all stored models."""
-    names = (key.removeprefix("models/") for key in blobs.list("models/"))
-    return [name.removesuffix(".model") for name in names if name.endswith(".model")]
-
-
-def _pin(blobs: Blobs) -> tuple[Pin, str | None]:
-    held = blobs.get_many([CURRENT_MODEL]).get(CURRENT_MODEL)
-    return (msgspec.json.decode(held.data, type=Pin), held.version) if held else (Pin(""), ABSENT)
 
 
 def current_cutoff(tables: Tables) -> Cutoff:
@@ -104,8 +45,10 @@ class Published:
     bundle: Bundle
     budget: Budget = dataclasses.field(default_factory=lambda: Budget(0.0, LOCAL))
     model: Model | None = None
+    classes: ClassBook | None = None
     switches: Switches = dataclasses.field(default_factory=Switches)
     refreshed: int = -REFRESH_MS  # epoch ms
+    _classes: str | None = None  # the version of the blob that is held
 
     def refresh(self, now: int) -> None:
         """Look at the pointers, if it is time to. Unavailable: they cannot be read, and the next call looks again.
@@ -115,11 +58,12 @@ class Published:
         """
         if 0 <= now - self.refreshed < REFRESH_MS:
             return
-        pointers = self.ports.blobs.get_many([CURRENT_BUNDLE, CURRENT_MODEL])
-        for key, take in ((CURRENT_BUNDLE, self._take_bundle), (CURRENT_MODEL, self._take_model)):
+        pointers = self.ports.blobs.get_many([CURRENT_BUNDLE, CURRENT_MODEL, CLASSES])
+        takes = ((CURRENT_BUNDLE, self._take_bundle), (CURRENT_MODEL, self._take_model), (CLASSES, self._take_classes))
+        for key, take in takes:
             if key in pointers:
                 try:
-                    take(pointers[key].data)
+                    take(pointers[key])
                 except (KnowledgeError, ModelError, msgspec.MsgspecError, UnicodeDecodeError) as error:
                     log.error("%s cannot be put in force, and what was before it stays: %s", key, error)
         try:
@@ -128,13 +72,18 @@ class Published:
             log.error("what is switched off cannot be read, and stays as it was: %s", error)
         self.refreshed = now
 
-    def _take_bundle(self, pointer: bytes) -> None:
-        version = decode_in_force(pointer).version
+    def _take_bundle(self, pointer: Blob) -> None:
+        version = decode_in_force(pointer.data).version
         if version != self.bundle.version:
             self.bundle = stored_bundle(self.ports.blobs, version)
 
-    def _take_model(self, pointer: bytes) -> None:
-        version = msgspec.json.decode(pointer, type=Pin).version
+    def _take_classes(self, held: Blob) -> None:
+        if held.version != self._classes:
+            self._classes = held.version
+            self.classes = msgspec.msgpack.decode(held.data, type=ClassBook)
+
+    def _take_model(self, pointer: Blob) -> None:
+        version = msgspec.json.decode(pointer.data, type=Pin).version
         if version and (self.model is None or version != self.model.version):
             key = model_key(version)
             blob = self.ports.blobs.get_many([key]).get(key)

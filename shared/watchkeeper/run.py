@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 CONFLICT_TRIES = 4
+NEVER = (-1, 0)
+"""The place of what was taken last from a source of which nothing was."""
 
 
 def _nothing() -> None:
@@ -200,16 +202,18 @@ class Runner:
             made_from: Sequence[Origin] = record.origins
         else:
             made_from = () if isinstance(record, RawMessage) or record.origin is None else (record.origin,)
-        old = [origin.place <= taken.get(origin.source, (-1, 0)) for origin in (here, *made_from)]
+        places = [(origin.source, origin.place) for origin in (here, *made_from)]
+        old = [place <= taken.get(source, NEVER) for source, place in places]
         if old[0]:
             return None
         if isinstance(record, Pack):
-            left = record.without(taken)
+            left = record.without(taken) if any(old) else record
             if any(origin.topic == DEVICE_TELEMETRY.name for origin in record.origins):
                 counts["deduplicated"] += len(record) - len(left)
             record = left.from_origin(item.origin)
-        for origin in (here, *made_from):
-            taken[origin.source] = max(origin.place, taken.get(origin.source, (-1, 0)))
+        for source, place in places:
+            if place > taken.get(source, NEVER):
+                taken[source] = place
         return None if made_from and all(old[1:]) else Delivered(item.origin, record)
 
     def _context(self, states: dict[int, Any]) -> Context:

@@ -36,11 +36,15 @@ class Topic:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TableSpec:
-    """A table of records, found by a partition key and a sort key."""
+    """A table of records, found by a partition key and a sort key.
+
+    A row ends `kept_days` after it was last written, and some time later is deleted; None: never.
+    """
 
     name: str
     record: type[msgspec.Struct]
     key: str  # what the two keys are made of, for people
+    kept_days: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -149,17 +153,19 @@ TOPICS: Mapping[str, Topic] = {
     )
 }
 
-QUALITY = TableSpec("quality", records.QualityRecord, "tenant / device, start, source, set of metrics")
+KEPT_DAYS = 400  # of what happened: thirteen months, so that a month can be laid beside the same one of the year before
+
+QUALITY = TableSpec("quality", records.QualityRecord, "tenant / device, start, source, set of metrics", KEPT_DAYS)
 SCHEMAS = TableSpec("schemas", records.SchemaRecord, "tenant / device, source")
 DEVICES = TableSpec("devices", records.DeviceRecord, "tenant / device")
-EPISODES = TableSpec("episodes", records.Episode, "tenant / episode")
-REPORTS = TableSpec("reports", records.Report, "tenant / episode")
-ALERTS = TableSpec("alerts", records.Alert, "tenant / alert")
-OUTBOX = TableSpec("outbox", records.Delivery, "receiver / alert, status")
+EPISODES = TableSpec("episodes", records.Episode, "tenant / episode", KEPT_DAYS)
+REPORTS = TableSpec("reports", records.Report, "tenant / episode", KEPT_DAYS)
+ALERTS = TableSpec("alerts", records.Alert, "tenant / alert", KEPT_DAYS)
+OUTBOX = TableSpec("outbox", records.Delivery, "receiver / alert, status", KEPT_DAYS)
 SPEND = TableSpec("spend", records.Spend, "month / -")
 CUTOFFS = TableSpec("cutoffs", records.Cutoff, "current / -")
-ACKNOWLEDGEMENTS = TableSpec("acknowledgements", records.Acknowledgement, "tenant / alert")
-REVIEWS = TableSpec("reviews", records.Review, "tenant / episode")
+ACKNOWLEDGEMENTS = TableSpec("acknowledgements", records.Acknowledgement, "tenant / alert", KEPT_DAYS)
+REVIEWS = TableSpec("reviews", records.Review, "tenant / episode", KEPT_DAYS)
 REQUESTS = TableSpec("requests", records.RequestSlot, "tenant / slot")
 
 TABLES: Mapping[str, TableSpec] = {
@@ -179,6 +185,11 @@ TABLES: Mapping[str, TableSpec] = {
         REQUESTS,
     )
 }
+
+LIFETIMES_S: Mapping[str, float] = {
+    table.name: table.kept_days * 86_400.0 for table in TABLES.values() if table.kept_days is not None
+}
+"""Seconds after their last write at which rows end, by the name of their table; of others they never do."""
 
 RECORDS: Mapping[Carries, type[Pack | msgspec.Struct]] = {
     "pack": Pack,

@@ -50,7 +50,8 @@ class AzureFunctions(Functions):
         if not self._key:
             self._key = new_key(self._tables, Owner("client"))
         headers = {"content-type": sent.content_type, "idempotency-key": sent.name, "x-api-key": self._key}
-        asked = http_request("POST", f"https://app.azurewebsites.net{sent.path}", sent.body, headers)
+        url = f"https://app.azurewebsites.net{sent.path}" + (f"?{sent.query}" if sent.query else "")
+        asked = http_request(sent.method, url, sent.body, headers)
         answer = self._worker.invoke("requests", "req", asked)
         assert answer.fine, answer.error
         return answer.status, answer.value

@@ -10,9 +10,12 @@ import msgspec
 import pytest
 
 from tests.azure_functions.azure_world import LATE
+from tests.azure_functions.conftest import SHARDS
 from tests.emulators.functions_worker import MISSING, FunctionsWorker, datum
 from tests.emulators.interference import Refuse
+from tests.unit.shadow.support import Fleet
 from watchkeeper.errors import ConfigError
+from watchkeeper.model_in_force import current_pin, model_history
 from watchkeeper.packs import Pack
 from watchkeeper.pipeline import PIPELINE
 from watchkeeper.ports import Key
@@ -89,7 +92,13 @@ def test_the_hosts_settings_are_what_the_functions_rely_on():
 
 @pytest.mark.parametrize(
     ("seconds", "schedule"),
-    [(5, "*/5 * * * * *"), (30, "*/30 * * * * *"), (300, "0 */5 * * * *"), (86400, "0 0 0 * * *")],
+    [
+        (5, "*/5 * * * * *"),
+        (30, "*/30 * * * * *"),
+        (300, "0 */5 * * * *"),
+        (3600, "0 0 * * * *"),
+        (86400, "0 0 0 * * *"),
+    ],
 )
 def test_timers_as_schedules(seconds, schedule):
     assert functions.schedule_of(seconds) == schedule
@@ -108,6 +117,18 @@ def test_a_timer_that_is_no_schedule_is_refused(seconds):
 def test_a_timer_of_each_stage_ticks(stack, stage):
     answer = stack.worker.invoke(f"{stage}_timer", "timer", datum(LATE, "json"))
     assert answer.fine, answer.error
+
+
+def test_a_model_is_learnt_compared_and_promoted_over_blobs_and_cosmos(stack, monkeypatch):
+    monkeypatch.setattr(stack.container, "shadow_ms", 0)
+    Fleet(ports=stack.ports, shards=SHARDS, learnt=NOW - 3_600_000).review("confirmed")
+    for _ in range(2):
+        answer = stack.worker.invoke("retrain_timer", "timer", datum(LATE, "json"))
+        assert answer.fine, answer.error
+    promoted, shadowed, trained = model_history(stack.ports.blobs)
+    assert (promoted.what, shadowed.what, trained.what) == ("promoted", "shadowed", "trained")
+    assert "not worse beside no model: confirmed episodes found 1 to 1 of 1" in promoted.why
+    assert current_pin(stack.ports.blobs).version == trained.model
 
 
 def test_a_timer_that_can_do_nothing_says_so(stack):
@@ -193,38 +214,52 @@ def test_an_event_of_another_place_is_refused(stack):
 # --- the bill -------------------------------------------------------------------------------------------------------
 
 
-def alert(kind, spent):
-    """Format: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-payload-samples."""
-    data = {
-        "Scope": "/subscriptions/11111111-1111-1111-1111-111111111111/", "ThresholdType": kind, "BudgetType": "Cost",
-        "BudgetThreshold": "$1,000.00", "NotificationThresholdAmount": "$800.00", "BudgetName": "watchkeeper-prod",
-        "BudgetId": "/subscriptions/1/providers/Microsoft.Consumption/budgets/watchkeeper-prod",
-        "BudgetStartDate": "2026-11-01", "BudgetCreator": "infra@example.com", "Unit": "USD", "SpentAmount": spent,
-    }  # fmt: skip
-    essentials = {"monitoringService": "CostAlerts", "firedDateTime": "2026-11-20T21:13:20.645Z"}
-    context = {"AlertCategory": "budgets", "AlertData": data}
-    return {
-        "schemaId": "azureMonitorCommonAlertSchema",
-        "data": {"essentials": essentials, "alertContext": context},
-    }
+def notification(form, **changed):
+    """A budget's, as documented (see bill_trigger), with other values in what it says of the budget."""
+    told = json.loads((Path(__file__).parent / "data" / f"budget_{form}.json").read_text("utf-8"))
+    about = told["data"] if form == "classic" else told["data"]["alertContext"]["AlertData"]
+    assert set(changed) <= set(about)
+    about.update(changed)
+    return told
 
 
-def test_a_bill_above_the_meter_cuts_off_at_once_and_only_once(stack):
-    _, told = stack.post("bill", "/api/bill", alert("Actual", "$1,085.25"))
+@pytest.mark.parametrize("form", ["actual", "classic"])
+def test_a_bill_above_the_meter_cuts_off_at_once_and_only_once(stack, form):
+    before = stack.ports.meter.total("0000-00-00", "9999-99-99").get("bill", {}).get("billed_usd", 0.0)
+    name = "SpendingAmount" if form == "classic" else "SpentAmount"
+    bill = notification(form, **{name: f"{'' if form == 'classic' else '$'}{before + 1085.25:.2f}"})
+    _, told = stack.post("bill", "/api/bill", bill)
     assert told["added_usd"] == pytest.approx(1085.25, abs=1)
-    _, told = stack.post("bill", "/api/bill", alert("Actual", "$1,085.25"))
+    _, told = stack.post("bill", "/api/bill", bill)
     assert told == {"added_usd": 0.0}
     rows = stack.ports.tables.query(SPEND.name, time.strftime("%Y-%m", time.gmtime()))
-    assert msgspec.json.decode(rows[0].value, type=Spend).spent == pytest.approx(1085.25, abs=1)
+    assert msgspec.json.decode(rows[0].value, type=Spend).spent == pytest.approx(before + 1085.25, abs=1)
     assert current_cutoff(stack.ports.tables).level == "cutoff"
     stack.ports.tables.put(CUTOFFS.name, Key(*CURRENT_CUTOFF), b"{}")
 
 
-@pytest.mark.parametrize("body", [alert("Forecasted", "$9,999.00"), alert("Actual", "much"), {"data": []}, b"\xff", []])
+FORECASTS = [
+    notification("forecasted"),
+    notification("forecasted", SpentAmount="$9,999,999.00"),
+    notification("classic", BudgetName="watchkeeper-azure-prod-budget-forecasted", SpendingAmount="9999999.00"),
+]
+NOT_UNDERSTOOD = [
+    notification("actual", SpentAmount="much"),
+    notification("actual", ThresholdType="Guessed"),
+    notification("actual", Unit="EUR"),
+    notification("classic", SpendingAmount=""),
+    notification("classic", Unit="EUR"),
+    notification("classic") | {"schemaId": "another"},
+    {"data": []},
+    b"\xff",
+    [],
+]
+
+
+@pytest.mark.parametrize("body", [*FORECASTS, *NOT_UNDERSTOOD])
 def test_a_forecast_adds_nothing_and_what_is_not_understood_is_said(stack, caplog, body):
     assert stack.post("bill", "/api/bill", body)[1] == {"added_usd": 0.0}
-    understood = "Forecasted" in str(body)
-    assert ("a notification of Azure's budgets is not understood" in caplog.text) is not understood
+    assert ("a notification of Azure's budgets is not understood" in caplog.text) is (body in NOT_UNDERSTOOD)
 
 
 # --- requests -------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from tests.azure_functions.conftest import SHARDS
 from tests.azure_functions.events import batch_of
 from tests.emulators.functions_worker import FunctionsWorker, event_batch
 from tests.emulators.interference import Refuse
-from tests.emulators.servers import free_port
+from tests.ports import free_port
 from watchkeeper.ids import shard_of
 from watchkeeper.packs import Pack
 from watchkeeper.pipeline import PIPELINE

@@ -2,13 +2,15 @@
 
 import re
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from watchkeeper.errors import ConfigError, Unavailable
+from watchkeeper.outcome import ANYWAY
 from watchkeeper.ports import Key, Message
-from watchkeeper.topology import DASHBOARD_ALERTS, DATA_PROCESSING_OUTPUT, DEAD_LETTER
+from watchkeeper.topology import DASHBOARD_ALERTS, DATA_PROCESSING_OUTPUT, DEAD_LETTER, LIFETIMES_S
 from watchkeeper_local.sqlite import database, open_ports
 
 TOPIC, ALERTS, DEAD = DATA_PROCESSING_OUTPUT.name, DASHBOARD_ALERTS.name, DEAD_LETTER.name
@@ -86,7 +88,7 @@ def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path):
 
 def test_a_database_of_another_schema_is_refused(tmp_path, ports):
     connection_of(ports).execute("PRAGMA user_version=99")
-    with pytest.raises(ConfigError, match="schema 99, and this release uses 1"):
+    with pytest.raises(ConfigError, match="schema 99, and this release reads 1 to 2"):
         open_ports(tmp_path, partitions=2, shards=8)
 
 
@@ -194,3 +196,37 @@ def test_lag_counts_what_each_group_has_not_committed(ports):
     assert ports.lag(CONSUMERS) == expected
     ports.prune(CONSUMERS)
     assert ports.lag(CONSUMERS) == expected
+
+
+def test_rows_of_what_happened_end_and_those_of_devices_do_not(ports):
+    for table in ("alerts", "devices"):
+        ports.tables.put(table, Key("p", "old"), b"old")
+    written = time.time()
+    assert ports.end_rows(written + LIFETIMES_S["alerts"] - 60) == 0
+    ports.tables.put_many("alerts", {Key("p", f"{number:04d}"): b"" for number in range(1200)})
+    assert ports.end_rows(written + LIFETIMES_S["alerts"] + 60) == 1201
+    assert ports.tables.query("alerts", "p") == []
+    assert [row.value for row in ports.tables.query("devices", "p")] == [b"old"]
+
+
+@pytest.mark.parametrize("written", ["replaced", "overwritten"])
+def test_a_row_that_is_written_again_ends_later(ports, written):
+    first = ports.tables.put("alerts", Key("p", "s"), b"first")
+    with ports.database.transaction() as connection:
+        connection.execute("UPDATE rows SET ends = 1")
+    ports.tables.put("alerts", Key("p", "s"), b"second", first if written == "replaced" else ANYWAY)
+    assert ports.end_rows(time.time()) == 0
+
+
+def test_a_file_of_the_first_schema_is_read_and_its_rows_end_from_now_on(tmp_path, ports):
+    ports.tables.put_many("alerts", {Key("p", "s"): b"alert"})
+    ports.tables.put_many("devices", {Key("p", "s"): b"device"})
+    with ports.database.transaction() as connection:
+        for statement in ("DROP INDEX rows_by_end", "ALTER TABLE rows DROP COLUMN ends", "PRAGMA user_version=1"):
+            connection.execute(statement)
+    ports.close()
+    again = open_ports(tmp_path, partitions=2, shards=8)
+    assert again.end_rows(time.time() + LIFETIMES_S["alerts"] - 60) == 0
+    assert again.end_rows(time.time() + LIFETIMES_S["alerts"] + 60) == 1
+    assert again.tables.query("devices", "p")
+    again.close()

@@ -11,6 +11,7 @@ from tests.emulators.aws import CREDENTIALS, emulated, new_bucket, new_tables
 from tests.emulators.azure import ReadBack, container_of, database_of, new_container, new_hubs
 from tests.emulators.azure import new_tables as new_cosmos_tables
 from tests.emulators.cosmos.server import cosmos_stand_in
+from tests.emulators.hub_links import OverAmqp
 from tests.emulators.servers import NotToBeHadError, azurite, event_hubs, ministack, noida, npm_cosmos, tansu
 from tests.simulator.scenario import PARTITIONS
 from watchkeeper.ports import Ports
@@ -36,6 +37,8 @@ SERVERS = {
     "cosmos_server",
     "hubs_server",
     "make_stack_ports",
+    "make_aws_ports",
+    "make_hosted_ports",
     "npm_cosmos_server",
 }
 
@@ -108,9 +111,14 @@ def npm_cosmos_server(tmp_path_factory):
 
 
 @pytest.fixture
-def hubs(hubs_server, monkeypatch):
-    """Event Hubs, whose library looks every 2 ms whether a link is open, not every 50."""
+def quick_links(monkeypatch):
+    """Azure's library looks every 2 ms whether a link is open, not every 50."""
     monkeypatch.setattr("azure.eventhub._client_base.time", _quick())
+
+
+@pytest.fixture
+def hubs(hubs_server, quick_links):
+    """Event Hubs, whose links are soon open."""
     return hubs_server
 
 
@@ -143,17 +151,14 @@ def make_aws_ports(aws, kafka_server):
 @pytest.fixture
 def make_azure_ports(hubs, cosmos_server, blob_server):
     """The same over Event Hubs, Cosmos DB and Blob Storage."""
-    with contextlib.ExitStack() as open_ones:
+    with _azure_ports(ReadBack, hubs, cosmos_server, blob_server) as make:
+        yield make
 
-        def make(receivers, writer):
-            stream = ReadBack(hubs, new_hubs(hubs, PARTITIONS), PARTITIONS)
-            database, tables = database_of(cosmos_server), new_cosmos_tables(cosmos_server)
-            container = open_ones.enter_context(container_of(blob_server, new_container(blob_server)))
-            open_ones.callback(stream.close)
-            open_ones.callback(database.close)
-            meter = CosmosMeter(database, tables)
-            return _ports(stream, CosmosTables(database, tables), AzureBlobs(container), meter, receivers, writer)
 
+@pytest.fixture
+def make_hosted_ports(hubs, cosmos_server, blob_server):
+    """The same, read as the host of functions reads: over AMQP."""
+    with _azure_ports(OverAmqp, hubs, cosmos_server, blob_server) as make:
         yield make
 
 
@@ -166,6 +171,22 @@ def make_stack_ports(request):
 def _quick():
     """The clock of a module that need not sleep long."""
     return types.SimpleNamespace(time=time.time, sleep=lambda seconds: time.sleep(min(seconds, 0.002)))
+
+
+@contextlib.contextmanager
+def _azure_ports(stream_of, hubs, cosmos_server, blob_server):
+    with contextlib.ExitStack() as open_ones:
+
+        def make(receivers, writer):
+            stream = stream_of(hubs, new_hubs(hubs, PARTITIONS), PARTITIONS)
+            database, tables = database_of(cosmos_server), new_cosmos_tables(cosmos_server)
+            container = open_ones.enter_context(container_of(blob_server, new_container(blob_server)))
+            open_ones.callback(stream.close)
+            open_ones.callback(database.close)
+            meter = CosmosMeter(database, tables)
+            return _ports(stream, CosmosTables(database, tables), AzureBlobs(container), meter, receivers, writer)
+
+        yield make
 
 
 def _ports(stream, tables, blobs, meter, receivers, writer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import importlib.util
 import json
 import types
@@ -32,6 +33,16 @@ class Answer(NamedTuple):
         return not self.error
 
 
+_registry: contextvars.ContextVar[Any] = contextvars.ContextVar("registry")
+
+
+class _Current:
+    """The functions of the worker that is at work in this thread."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_registry.get(), name)
+
+
 class FunctionsWorker:
     """An app's functions, indexed. `metadata` is what the host is told of each, by name."""
 
@@ -57,7 +68,8 @@ class FunctionsWorker:
         """Invoke it once with what the host would send."""
         from azure_functions_runtime import native_invocation
 
-        native_invocation._functions = self._registry  # the library has one of its own per process
+        native_invocation._functions = _Current()  # the library has one of its own per process
+        _registry.set(self._registry)
         function = self.metadata[name].function_id
         call = native_invocation.invocation_request_native(
             "5d1b0d5e-0000-4000-8000-000000000000", function, [(argument, value)], dict(metadata or {})

@@ -47,6 +47,7 @@ class Interference:
 
     def __init__(self, server: str) -> None:
         self.asked: list[Asked] = []
+        self.answered: list[tuple[Asked, int]] = []  # by the server, with its status
         self.plan: Callable[[Asked], Refuse | str | None] = lambda _asked: None
         self.target = server
         outer = self
@@ -90,6 +91,7 @@ class Interference:
         answer = there.getresponse()
         data = answer.read()
         there.close()
+        self.answered.append((asked, answer.status))
         if wrong == LOSE:
             handler.close_connection = True
             return None

@@ -36,6 +36,9 @@ class Identity:
         self.scopes += scopes
         return AccessToken(f"token for {scopes[0]}", 2**40)
 
+    def close(self) -> None:
+        """Nothing is held."""
+
 
 class Vault(NamedTuple):
     """`secrets` can be changed; `down`: what is answered instead, if a status is in it."""

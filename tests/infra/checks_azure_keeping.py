@@ -8,6 +8,8 @@ from watchkeeper.topology import TABLES
 from watchkeeper_infra.functions import FUNCTIONS
 from watchkeeper_infra.words import RUNTIME_TABLES
 
+OWN_TABLES = set(RUNTIME_TABLES) - {"connections"}  # Web PubSub itself knows who listens
+
 KEPT = ("ResourceGroup", "eventhub:Namespace", "eventhub:EventHub", "cosmosdb:DatabaseAccount",
         "cosmosdb:SqlResourceSqlDatabase", "cosmosdb:SqlResourceSqlContainer", "keyvault:Vault",
         "iothub:IotHubResource", "deviceprovisioningservices:IotDpsResource")  # fmt: skip
@@ -42,9 +44,7 @@ INSIGHTS = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 
 
 def tables_are_those_of_the_pipeline(graph):
-    faults = sorted(
-        {t["containerName"] for t in graph.of("cosmosdb:SqlResourceSqlContainer")} ^ {*TABLES, *RUNTIME_TABLES}
-    )
+    faults = sorted({t["containerName"] for t in graph.of("cosmosdb:SqlResourceSqlContainer")} ^ {*TABLES, *OWN_TABLES})
     for table in graph.of("cosmosdb:SqlResourceSqlContainer"):
         resource = table["resource"]
         if resource["partitionKey"]["paths"] != ["/pk"] or resource.get("defaultTtl") != -1:
@@ -128,21 +128,53 @@ def everything_belongs_to_a_component(graph):
 def people_hear_of_what_is_wrong(graph):
     metrics = {r["ruleName"].removeprefix(graph.prefix): r for r in graph.of("monitor:MetricAlert")}
     queries = {r["ruleName"].removeprefix(graph.prefix): r for r in graph.of("monitor:ScheduledQueryRule")}
+    queries = {name: r for name, r in queries.items() if not name.startswith("alerts-")}
     wanted = {f"{name}-{topic.name}-stalled" for name, function in FUNCTIONS.items() for topic in function.topics}
     wanted |= {"dead-letters", "stream-throttles", "tables-throttles", "hub-dropped", "hub-throttles"}
     faults = [f"no alarm {name}" for name in sorted(wanted - set(metrics))]
     asked = {f"{name}-{what}" for name in FUNCTIONS for what in ("errors", "p95")}
     asked |= {"lag", "canary-silent"} if graph.made["config"].canary_key else {"lag"}
     faults += [f"no alarm {name}" for name in sorted(asked ^ set(queries))]
-    told = graph.one("monitor:ActionGroup", f"{graph.prefix}alerts-operations")["actionGroupName"]
     for r in [*metrics.values(), *queries.values()]:
-        groups = str(r.get("actions"))
-        faults += [] if groups and told in groups else [f"{r} is told to nobody"]
+        wanted = {f"{graph.prefix}alerts-{name}" for name in ("operations", LEVELS[int(r["severity"])])}
+        faults += [] if _groups(r) == wanted else [f"{r} is told to {sorted(_groups(r))}"]
     silent = queries.get("canary-silent")
     if silent and silent["criteria"]["allOf"][0]["operator"] != "LessThan":
         faults.append("a canary that says nothing is taken for well")
     tests = graph.of("applicationinsights:WebTest")
     return faults + ([] if bool(tests) == bool(graph.made["config"].canary_key) else ["nobody sends the canary"])
+
+
+LEVELS = ("emergency", "critical", "warning", "info")  # by Azure Monitor's own numbers
+
+
+def alerts_about_devices_reach_who_is_named_for_their_severity(graph):
+    """By an action group each; a rule over what notify says of alerts tells it, where there is anybody to be told."""
+    mailed = graph.made["config"].alert_emails
+    made = {g["actionGroupName"].removeprefix(f"{graph.prefix}alerts-"): g for g in graph.of("monitor:ActionGroup")}
+    faults = [f"no action group {name}" for name in (*LEVELS, "operations") if name not in made]
+    for name, group in made.items():
+        found = {each["emailAddress"] for each in group.get("emailReceivers") or []}
+        faults += [] if found == set(mailed.get(name, ())) else [f"{group}: tells {sorted(found)}"]
+    rules = {r["ruleName"].removeprefix(f"{graph.prefix}alerts-"): r for r in graph.of("monitor:ScheduledQueryRule")}
+    rules = {name: r for name, r in rules.items() if name in LEVELS}
+    faults += [f"rules for {sorted(rules)}"] if set(rules) != {n for n in mailed if n in LEVELS and mailed[n]} else []
+    for name, rule in rules.items():
+        (condition,) = rule["criteria"]["allOf"]
+        if _groups(rule) != {f"{graph.prefix}alerts-{name}"} or LEVELS[int(rule["severity"])] != name:
+            faults.append(f"{rule}: tells {sorted(_groups(rule))}")
+        if f"== '{name}'" not in condition["query"] or """'{"alert":'""" not in condition["query"]:
+            faults.append(f"{rule}: asks for {condition['query']}")
+        if "alert" not in {each["name"] for each in condition["dimensions"]} or rule["autoMitigate"]:
+            faults.append(f"{rule}: takes several alerts for one")
+    return faults
+
+
+def _groups(rule):
+    """The names of the action groups that a rule tells."""
+    told = rule.get("actions") or []
+    ids = told["actionGroups"] if isinstance(told, dict) else [each["actionGroupId"] for each in told]
+    return {each.rpartition("/")[2] for each in ids}
 
 
 def two_budgets_stand_behind_the_meter(graph):

@@ -7,6 +7,7 @@ from watchkeeper.pipeline import PIPELINE
 from watchkeeper.topology import CUTOFFS, DEAD_LETTER, Http
 from watchkeeper_infra.azure_roles import ROLES
 from watchkeeper_infra.functions import FUNCTIONS
+from watchkeeper_infra.words import HUB_OF_LISTENERS
 
 NAMES = {role: name for name, role in ROLES.items()}
 READER, WRITER = "0001", "0002"
@@ -52,7 +53,7 @@ def _rows(graph, name, rows):
     written = {table.name for row in rows for table in row.writes} | {"meter"}
     read = {table.name for row in rows for table in row.reads} | {CUTOFFS.name}
     if name == "api":
-        written |= {"connections", "api-keys"}
+        written |= {"api-keys"}
     found = {"w": set(), "r": set()}
     for right in graph.row_rights[name]:
         kind = {READER: "r", WRITER: "w"}[right["roleDefinitionId"][-4:]]
@@ -91,6 +92,47 @@ def no_right_reaches_further(graph):
         if states != ({f"state/{name}/"} if FUNCTIONS[name].stage.state else set()):
             faults.append(f"{name}: writes the states {sorted(states)}")
     return faults
+
+
+def only_who_tells_or_lets_in_reaches_listeners(graph):
+    """The API lets people listen, notify tells them; both as themselves, and nobody comes without being let in."""
+    (service,) = graph.of("webpubsub:WebPubSub")
+    (hub,) = graph.of("webpubsub:WebPubSubHub")
+    faults = []
+    for name, rights in graph.rights.items():
+        wanted = [service["resourceName"]] if name in {"api", "notify"} else []
+        found = [r["scope"].rpartition("/")[2] for r in rights if NAMES.get(role_of(r)) == "Web PubSub Service Owner"]
+        if found != wanted:
+            faults.append(f"{name}: reaches {found}")
+        url = graph.settings[name].get("WATCHKEEPER_WEB_PUBSUB", "")
+        if url != (f"https://{service['resourceName']}.webpubsub.azure.com" if wanted else ""):
+            faults.append(f"{name}: is told of the listeners {url!r}")
+    if (hub["hubName"], hub["resourceName"]) != (HUB_OF_LISTENERS, service["resourceName"]):
+        faults.append(f"{hub}: the functions call another one")
+    if hub["properties"]["anonymousConnectPolicy"] != "deny" or hub["properties"].get("eventHandlers"):
+        faults.append(f"{hub}: {hub['properties']}")
+    config = graph.made["config"]
+    if (service["sku"]["name"], service["sku"].get("capacity")) != (config.web_pubsub, config.web_pubsub_units):
+        faults.append(f"{service}: {service['sku']}")
+    return faults
+
+
+def the_model_is_asked_as_oneself_or_by_a_key(graph):
+    """By who explains, and nobody else: with a right to one account and no key, or with a key and no right."""
+    config = graph.made["config"]
+    faults = []
+    for name, rights in graph.rights.items():
+        asks = config.model != "none" and any("language_model" in row.uses for row in rows_of(name))
+        found = [r["scope"] for r in rights if NAMES.get(role_of(r)) == "Cognitive Services OpenAI User"]
+        if found != ([config.model_account] if asks and config.model_account else []):
+            faults.append(f"{name}: may ask {found}")
+        told = {key.removeprefix("WATCHKEEPER_MODEL_") for key in graph.settings[name] if "_MODEL_" in key}
+        login = {"LOGIN"} if config.model_account else {"SECRET"}
+        if told & {"LOGIN", "SECRET"} != (login if asks else set()):
+            faults.append(f"{name}: is told {sorted(told)} of the model")
+    kept = [s["secretName"] for s in graph.of("keyvault:Secret") if s["secretName"] == "model"]
+    wanted = ["model"] if config.model != "none" and not config.model_account else []
+    return faults + ([] if kept == wanted else [f"the vault has {kept}"])
 
 
 def only_who_publishes_may_replace_what_is_published(graph):
@@ -140,7 +182,7 @@ def nothing_is_said_in_the_clear(graph):
 
 def what_is_private_is_reached_inside_only(graph):
     private = graph.made["config"].private_endpoints
-    wanted = {"lake", "stream", "tables", "secrets"} if private else set()
+    wanted = {"lake", "stream", "tables", "secrets", "listeners"} if private else set()
     ends = {r["privateEndpointName"].rpartition("-")[2] for r in graph.of("network:PrivateEndpoint")}
     faults = [f"endpoints: {sorted(ends ^ wanted)}"] if ends != wanted else []
     public = "Disabled" if private else "Enabled"
@@ -149,6 +191,9 @@ def what_is_private_is_reached_inside_only(graph):
     faults += [f"{store}: {store['publicNetworkAccess']}" for store in stores if store["publicNetworkAccess"] != public]
     vault = graph.one("keyvault:Vault")["properties"]
     faults += [] if vault["publicNetworkAccess"] == public else ["the vault is open to all"]
+    (listeners,) = graph.of("webpubsub:WebPubSub")
+    rules = {"defaultAction": "Allow", "publicNetwork": {"deny": ["RESTAPI", "ServerConnection", "Trace"]}}
+    faults += [] if listeners.get("networkACLs") == (rules if private else None) else ["anybody may reach listeners"]
     joined = [app for app in graph.of("WebApp") if app.get("virtualNetworkSubnetId")]
     return faults + ([] if len(joined) == (len(FUNCTIONS) if private else 0) else ["not every app is inside"])
 

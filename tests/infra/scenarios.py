@@ -53,8 +53,8 @@ AZURE_LARGE = {
     "memoryMb": {"clean": 4096},
     "packages": {"clean": "a" * 64},
     "cosmos": "autoscale",
-    "alertEmails": {"operations": ["ops@example.com"]},
-    "receivers": ["teams=https://hooks.example.com/T0K3N"],
+    "alertEmails": {"critical": ["on-call@example.com"], "operations": ["ops@example.com"]},
+    "receivers": ["critical+emergency/teams=https://hooks.example.com/T0K3N"],
     "webhookSecret": "s1gn-with-this",
     "model": "azure",
     "modelName": "small",
@@ -64,6 +64,7 @@ AZURE_LARGE = {
     "issuer": "https://id.example.com",
     "audience": "watchkeeper",
     "webPubsub": "Standard_S1",
+    "webPubsubUnits": 20,
     "canaryKey": "canary-very-secret",
     "budget": 500,
 }
@@ -90,11 +91,22 @@ SCENARIOS = {
         ("modelKey",),
         cloud="azure",
     ),
+    "azure-keyless": Scenario(
+        "azure-keyless",
+        {
+            "model": "azure",
+            "modelName": "small",
+            "modelUrl": "https://models.openai.azure.com/openai/v1",
+            "modelAccount": "/subscriptions/10000000-0000-4000-8000-000000000000/resourceGroups/models"
+            "/providers/Microsoft.CognitiveServices/accounts/models",
+        },
+        cloud="azure",
+    ),
     "azure-unbuilt": Scenario("azure-dev", {"bundles": "nowhere"}, cloud="azure"),
     "azure-no-authority": Scenario("azure-dev", {"deviceCa": "README.md"}, cloud="azure"),
 }
 BUILT = ("small", "large", "bedrock")
-AZURE_BUILT = ("azure-small", "azure-large", "azure-open")
+AZURE_BUILT = ("azure-small", "azure-large", "azure-open", "azure-keyless")
 REGION = {"aws": {"aws:region": "eu-central-1"}, "azure": {"azure-native:location": "westeurope"}}
 
 DOCUMENT = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "%s", "Resource": "%s"}]}'

@@ -16,6 +16,14 @@ from watchkeeper_infra.errors import StackConfigError
 
 LEAST = {"azure-native:location": "westeurope", "watchkeeper:cloud": "azure", "watchkeeper:costCentre": "iot"}
 
+ACCOUNT = (
+    "/subscriptions/10000000-0000-4000-8000-000000000000/resourceGroups/models"
+    "/providers/Microsoft.CognitiveServices/accounts/m"
+)
+KEYLESS = {
+    "model": "azure", "modelName": "m", "modelUrl": "https://m.openai.azure.com/openai/v1", "modelAccount": ACCOUNT,
+}  # fmt: skip
+
 
 def config(secret=(), **keys):
     values = LEAST | {f"watchkeeper:{k}": v if isinstance(v, str) else json.dumps(v) for k, v in keys.items()}
@@ -61,7 +69,10 @@ def test_an_estimate_takes_the_stack_for_what_the_configuration_makes_it():
         ({"packages": {"clean": "latest"}}, 'watchkeeper:packages: \'{"clean": "latest"}\' is not allowed; a map'),
         ({"cosmosUnits": "1500"}, "watchkeeper:cosmosUnits: 1500 is not allowed; a multiple of 1000"),
         ({"backupDays": "14"}, "watchkeeper:backupDays: '14' is not allowed; 7 or 30"),
-        ({"alertEmails": {"critical": []}}, "watchkeeper:alertEmails: 'critical' is not allowed; by operations"),
+        (
+            {"alertEmails": {"urgent": []}},
+            "watchkeeper:alertEmails: 'urgent' is not allowed; by info, warning, critical, em",
+        ),
         ({"alertEmails": {"operations": ["me"]}}, "watchkeeper:alertEmails: 'me' is not allowed; mail addresses"),
         ({"model": "azure", "modelName": "m"}, "watchkeeper:modelUrl: '' is not allowed; the endpoint of Azure OpenAI"),
         (
@@ -69,7 +80,23 @@ def test_an_estimate_takes_the_stack_for_what_the_configuration_makes_it():
             "watchkeeper:modelUrl: 'https://m/openai/v1' is not allowed; the endpoint of Azure OpenAI",
         ),
         ({"model": "openai", "modelName": "m"}, "watchkeeper:modelKey: missing"),
+        ({"model": "azure", "modelName": "m", "modelUrl": "https://m/openai/v1"}, "watchkeeper:modelKey: missing"),
+        (
+            {"modelAccount": ACCOUNT},
+            f"watchkeeper:modelAccount: '{ACCOUNT}' is not allowed; nothing where the model is no",
+        ),
+        ({"modelAccount": "my-account"}, "watchkeeper:modelAccount: 'my-account' is not allowed; the id of an account"),
+        (
+            KEYLESS | {"modelUrl": "http://m/openai/v1"},
+            "watchkeeper:modelUrl: 'http://m/openai/v1' is not allowed; an ht",
+        ),
         ({"issuer": "https://id.example.com"}, "watchkeeper:audience: '' is not allowed; an audience where an issuer"),
+        ({"webPubsubUnits": "2"}, "watchkeeper:webPubsubUnits: 2 is not allowed; 1 of Free_F1"),
+        (
+            {"webPubsub": "Standard_S1", "webPubsubUnits": "15"},
+            "watchkeeper:webPubsubUnits: 15 is not allowed; 1 to 10, or 20, 30",
+        ),
+        ({"webPubsubUnits": "101"}, "watchkeeper:webPubsubUnits: '101' is not allowed; a whole number from 1 to 100"),
         ({"privateEndpoints": "true"}, "watchkeeper:webPubsub: 'Free_F1' is not allowed; Standard_S1 where private"),
         ({"cidr": "8.8.0.0/16"}, "watchkeeper:cidr: '8.8.0.0/16' is not allowed; a private network"),
         ({"canaryKey": "k"}, "watchkeeper:canaryKey: given in plain text; `pulumi config set --secret canaryKey`"),
@@ -80,6 +107,12 @@ def test_a_wrong_value_is_named_with_its_key_and_what_is_allowed(keys, said):
     with pytest.raises(StackConfigError) as caught:
         config(**keys)
     assert any(problem.startswith(said) for problem in caught.value.problems), str(caught.value)
+
+
+def test_a_model_is_asked_by_a_key_or_as_oneself_and_not_by_both():
+    assert config(**KEYLESS).kept_secrets() == {}
+    with pytest.raises(StackConfigError, match="watchkeeper:modelKey: not allowed together with modelAccount"):
+        config(secret=["modelKey"], modelKey="sk-very-secret", **KEYLESS)
 
 
 def test_a_region_is_asked_for_by_azures_own_key():

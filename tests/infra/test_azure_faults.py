@@ -64,6 +64,23 @@ FAULTS = [
         change("RoleAssignment", "-store-write-blobs", condition="StringStartsWith 'state/clean/'"),
     ),
     (
+        "only_who_tells_or_lets_in_reaches_listeners",
+        change("RoleAssignment", "-clean-say", roleDefinitionId="/x/12cf5a90-567b-43ae-8102-96cf46c7d9b4"),
+    ),
+    ("only_who_tells_or_lets_in_reaches_listeners", drop("RoleAssignment", "-notify-push")),
+    ("only_who_tells_or_lets_in_reaches_listeners", change("RoleAssignment", "-api-push", scope=f"{WIDE}/x/another")),
+    ("only_who_tells_or_lets_in_reaches_listeners", setting("store", "WATCHKEEPER_WEB_PUBSUB", "https://x")),
+    ("only_who_tells_or_lets_in_reaches_listeners", setting("notify", "WATCHKEEPER_WEB_PUBSUB", None)),
+    (
+        "only_who_tells_or_lets_in_reaches_listeners",
+        change("WebPubSubHub", "-listeners", properties={"anonymousConnectPolicy": "allow"}),
+    ),
+    ("only_who_tells_or_lets_in_reaches_listeners", change("WebPubSubHub", "-listeners", hubName="another")),
+    (
+        "the_model_is_asked_as_oneself_or_by_a_key",
+        change("RoleAssignment", "-clean-say", roleDefinitionId="/x/5e0bd9bd-7b93-4f28-af87-19fc36ad61bd"),
+    ),
+    (
         "only_who_publishes_may_replace_what_is_published",
         change("RoleAssignment", "-store-write-blobs", condition="StringStartsWith 'models/'"),
     ),
@@ -154,13 +171,22 @@ FAULTS = [
     ("people_hear_of_what_is_wrong", drop("ScheduledQueryRule", "-clean-errors")),
     ("people_hear_of_what_is_wrong", drop("MetricAlert", "-clean-iot-data-ingestion-stalled")),
     ("people_hear_of_what_is_wrong", change("MetricAlert", "-dead-letters", actions=[])),
+    ("people_hear_of_what_is_wrong", change("MetricAlert", "-hub-dropped", severity=2)),
+    ("alerts_about_devices_reach_who_is_named_for_their_severity", drop("ActionGroup", "-alerts-info")),
+    (
+        "alerts_about_devices_reach_who_is_named_for_their_severity",
+        change("ActionGroup", "-alerts-info", emailReceivers=[{"emailAddress": "somebody@example.com"}]),
+    ),
 ]
 
 
 @pytest.fixture(scope="module")
 def texts(azure_graphs):
     """The registrations as JSON: read anew, they are a copy to spoil."""
-    return {name: json.dumps(azure_graphs[name].made["resources"]) for name in ("azure-small", "azure-large")}
+    return {
+        name: json.dumps(azure_graphs[name].made["resources"])
+        for name in ("azure-small", "azure-large", "azure-keyless")
+    }
 
 
 @pytest.mark.parametrize(("check", "plant"), FAULTS, ids=[f"{n}-{check}" for n, (check, _) in enumerate(FAULTS)])
@@ -176,7 +202,23 @@ IN_LARGE = [
     ("two_budgets_stand_behind_the_meter", change("ActionGroup", "-alerts-bill", azureFunctionReceivers=[])),
     ("secrets_are_marked", change("WebApp", "-notify", kind="s1gn-with-this")),
     ("what_is_private_is_reached_inside_only", drop("PrivateEndpoint", "-endpoint-lake")),
+    ("what_is_private_is_reached_inside_only", drop("PrivateEndpoint", "-endpoint-listeners")),
+    ("what_is_private_is_reached_inside_only", change("webpubsub:WebPubSub", "-listeners", networkACLs=None)),
+    ("only_who_tells_or_lets_in_reaches_listeners", change("webpubsub:WebPubSub", "-listeners", sku={"name": "x"})),
     ("people_hear_of_what_is_wrong", drop("WebTest", "-canary")),
+    ("alerts_about_devices_reach_who_is_named_for_their_severity", drop("ScheduledQueryRule", "-alerts-critical")),
+    (
+        "alerts_about_devices_reach_who_is_named_for_their_severity",
+        change("ScheduledQueryRule", "-alerts-critical", actions={"actionGroups": ["x/alerts-info"]}),
+    ),
+    (
+        "alerts_about_devices_reach_who_is_named_for_their_severity",
+        inside("ScheduledQueryRule", "-alerts-critical", "criteria", "allOf", 0, dimensions=[]),
+    ),
+    (
+        "alerts_about_devices_reach_who_is_named_for_their_severity",
+        inside("ScheduledQueryRule", "-alerts-critical", "criteria", "allOf", 0, query="AppTraces"),
+    ),
 ]
 
 
@@ -185,6 +227,22 @@ def test_a_fault_planted_in_a_large_stack_is_found(azure_graphs, texts, check, p
     made = azure_graphs["azure-large"].made | {"resources": json.loads(texts["azure-large"])}
     plant(made)
     assert AZURE_CHECKS[check](AzureGraph(made)) != []
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        drop("RoleAssignment", "-ask-model"),
+        change("RoleAssignment", "-ask-model", scope=f"{WIDE}/resourceGroups/models/providers/x/y/another"),
+        setting("rag_explain", "WATCHKEEPER_MODEL_LOGIN", None),
+        setting("clean", "WATCHKEEPER_MODEL_SECRET", "model"),
+    ],
+    ids=["no right", "another account", "not told how", "a key for nobody"],
+)
+def test_a_fault_in_how_a_model_is_asked_is_found(azure_graphs, texts, plant):
+    made = azure_graphs["azure-keyless"].made | {"resources": json.loads(texts["azure-keyless"])}
+    plant(made)
+    assert AZURE_CHECKS["the_model_is_asked_as_oneself_or_by_a_key"](AzureGraph(made)) != []
 
 
 def test_every_check_finds_something():

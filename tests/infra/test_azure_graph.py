@@ -10,6 +10,7 @@ from tests.infra.checks import AZURE_CHECKS
 from tests.infra.scenarios import AZURE_BUILT
 from watchkeeper.topology import TOPICS
 from watchkeeper_infra.azure_roles import only_below
+from watchkeeper_infra.words import HUB_OF_LISTENERS
 
 pytestmark = pytest.mark.timeout(300)  # the first one waits for the whole program
 
@@ -116,6 +117,8 @@ def test_what_is_configured_arrives(azure_graphs):
     assert large.one("cosmosdb:SqlResourceSqlDatabase")["options"] == {"autoscaleSettings": {"maxThroughput": 4000}}
     (mailed,) = [g["emailReceivers"] for g in large.of("ActionGroup") if g.name.endswith("operations")]
     assert [each["emailAddress"] for each in mailed] == ["ops@example.com"]
+    levels = {r["ruleName"].removeprefix(large.prefix): r["severity"] for r in large.of("MetricAlert")}
+    assert (levels["hub-dropped"], levels["clean-iot-data-ingestion-stalled"], levels["dead-letters"]) == (1, 1, 2)
     assert large.one("iothub:IotHubResource")["sku"] == {"name": "S3", "capacity": 1}
     assert large.one("storage:StorageAccount", "watchkeeper-azure-prod-lake")["sku"] == {"name": "Standard_ZRS"}
 
@@ -131,6 +134,9 @@ def test_an_app_is_told_what_it_must_know(azure_graphs):
         assert ("WATCHKEEPER_KEY_VAULT" in told) == (name in {"notify", "rag_explain"})
     of_tenant = azure_graphs["azure-small"].settings["api"]["WATCHKEEPER_ISSUER"]
     assert re.fullmatch(r"https://login\.microsoftonline\.com/[0-9a-f-]{36}/v2\.0", of_tenant)
+    keyless = azure_graphs["azure-keyless"].settings["rag_explain"]
+    assert keyless["WATCHKEEPER_MODEL_LOGIN"] == "identity"
+    assert "WATCHKEEPER_KEY_VAULT" not in keyless
     assert azure_graphs["azure-open"].settings["rag_explain"]["WATCHKEEPER_MODEL_URL"] == "https://api.openai.com/v1"
 
 
@@ -142,6 +148,18 @@ def test_what_an_app_is_told_is_what_its_code_reads(azure_graphs):
     told = {name for graph in azure_graphs.values() if graph.of("WebApp")
             for each in graph.settings.values() for name in each}  # fmt: skip
     assert {name for name in told if name.startswith("WATCHKEEPER_")} - read == set()
+
+
+def test_the_hub_of_listeners_is_called_as_the_functions_call_it():
+    names = pytest.importorskip("watchkeeper_azure.names", reason="the functions' own code is not in this checkout")
+    assert names.HUB_OF_LISTENERS == HUB_OF_LISTENERS
+
+
+def test_the_budget_that_looks_ahead_is_known_by_its_name(azure_graphs):
+    names = pytest.importorskip("watchkeeper_azure.names", reason="the functions' own code is not in this checkout")
+    for budget in azure_graphs["azure-large"].of("consumption:Budget"):
+        kinds = {told["thresholdType"] for told in budget["notifications"].values()}
+        assert budget["budgetName"].endswith(names.FORECASTED) == (kinds == {"Forecasted"})
 
 
 def test_a_condition_lets_names_be_listed_and_holds_everything_else_to_its_paths():

@@ -56,11 +56,12 @@ class LambdaFunctions(Functions):
     def request(self, sent: Sent) -> tuple[int, Any]:
         told = event("http_api") | {
             "rawPath": sent.path,
+            "rawQueryString": sent.query,
             "body": base64.b64encode(sent.body).decode(),
             "isBase64Encoded": True,
         }
         told["headers"] |= {"content-type": sent.content_type, "idempotency-key": sent.name}
-        told["requestContext"]["http"] |= {"method": "POST", "path": sent.path}
+        told["requestContext"]["http"] |= {"method": sent.method, "path": sent.path}
         told["requestContext"]["authorizer"] = {"lambda": {"name": "client"}}
         answer = self._call("api", told)
         return answer["statusCode"], answer["body"]

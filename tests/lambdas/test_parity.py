@@ -5,10 +5,10 @@ import logging
 import pytest
 
 from tests.lambdas.lambda_world import LambdaWorld
-from tests.simulator.parity import HARD, compare
-from tests.simulator.scenario import PARTITIONS
+from tests.simulator.checks import in_memory
+from tests.simulator.parity import HARD, compare, locally, plant, sees_all
+from tests.simulator.views import lacking
 from tests.simulator.world import CALM
-from watchkeeper.memory import memory_ports
 from watchkeeper_aws.kafka_events import message_of
 
 
@@ -22,16 +22,19 @@ def _log_as_it_was():
     root.handlers, root.level = root_handlers, level
 
 
-def in_memory(receivers, writer):
-    return memory_ports(PARTITIONS, language_model=writer, receivers=receivers)
+def test_the_recorded_day_has_records_of_every_kind():
+    view = locally()[1]
+    assert lacking(view) == []
+    assert lacking({where: each for where, each in view.items() if "/forecast" not in where}) == ["a forecast"]
 
 
-def test_a_recorded_day_through_kafka_and_the_functions_is_what_the_local_runtime_makes_of_it(make_stack_ports):
-    compare(LambdaWorld, make_stack_ports, CALM)
+def test_a_recorded_day_through_kafka_dynamodb_and_s3_is_what_the_local_runtime_makes_of_it(make_aws_ports):
+    world = compare(LambdaWorld, make_aws_ports, CALM)
+    assert sees_all(plant(world))
 
 
 def test_that_holds_with_functions_that_die_and_services_that_are_away():
-    happened = compare(LambdaWorld, in_memory, HARD)
+    happened = compare(LambdaWorld, in_memory, HARD).faults.done
     assert {kind.split()[0] for kind in happened} == {"crash", "outage", "rival", "rewind", "conflict"}
     assert len(happened) > 40
 

@@ -6,6 +6,8 @@ import abc
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from tests.simulator.world import BATCH, World
 from watchkeeper.errors import Unavailable
 from watchkeeper.topology import BATCH_DATA_INGESTION
@@ -23,12 +25,14 @@ TYPES = {
 
 
 class Sent(NamedTuple):
-    """A request of a client."""
+    """A request of a client: its path, and what is behind a question mark there."""
 
     path: str
-    content_type: str
-    name: str
-    body: bytes
+    query: str = ""
+    method: str = "GET"
+    content_type: str = "application/json"
+    name: str = ""
+    body: bytes = b""
 
 
 class Functions(abc.ABC):
@@ -96,7 +100,7 @@ class Functions(abc.ABC):
         return 0 if waits else len(messages)
 
 
-class FunctionWorld(World):
+class FunctionWorld(World, abc.ABC):
     """Requests go to the function that serves them, over the cloud's form of them."""
 
     _api: Functions | None = None
@@ -108,9 +112,19 @@ class FunctionWorld(World):
         finally:
             self._let_go()
 
+    @abc.abstractmethod
     def functions(self, ports: Ports, clock: Callable[[], int]) -> Functions:
         """The cloud's, on these ports."""
-        raise NotImplementedError
+
+    def ask_all(self, paths: Sequence[str]) -> list[Any]:
+        """What the API answers, by the function that serves it."""
+        api = self.functions(self.ports, self.clock)
+        try:
+            answers = [api.request(Sent(*path.partition("?")[::2])) for path in paths]
+        finally:
+            api.close()
+        assert {status for status, _ in answers} == {200}, answers
+        return [msgspec.json.decode(body) for _, body in answers]
 
     def _let_go(self) -> None:
         if self._api is not None:
@@ -126,7 +140,7 @@ class FunctionWorld(World):
             self._api = self.functions(self.wrapped, lambda: self._at)
         self._at = request.at
         try:
-            sent = Sent(f"/ingest/{way}", TYPES[request.form], request.key, request.body)
+            sent = Sent(f"/ingest/{way}", "", "POST", TYPES[request.form], request.key, request.body)
             status, answer = self._api.request(sent)
         except BaseException:
             self._let_go()

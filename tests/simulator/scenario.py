@@ -143,7 +143,7 @@ class _Telling:
 def tell(story: Story, number: int) -> Told:
     """A story as events; `number` makes the device's name."""
     telling = _Telling(story, number)
-    (STORIES | TOO_HARD)[story.kind](telling)
+    (STORIES | TOO_HARD | TOO_LONG)[story.kind](telling)
     if story.returns:
         telling.send(ROUNDS + 65, telling.values(), fate="shed" if story.kind == "cheap" else "stored")
     return telling.told
@@ -319,6 +319,13 @@ def _unknown(t: _Telling) -> None:
             t.send(number, {"cabin_speed": 1.0 + number / 100}, site="tower")
 
 
+def _morning(t: _Telling) -> None:
+    """Two hours, a reading a minute, that nobody has taken before the day begins; a metric is new after 100 minutes."""
+    for minute in range(120):
+        new = {"oil_level": 0.8} if minute >= 100 else {}
+        t.send((minute - 120) * 6, t.values(bearing_temperature=40.0 + minute / 4, **new))
+
+
 STORIES: dict[str, Callable[[_Telling], None]] = {
     "healthy": _healthy,
     "hot": _hot,
@@ -343,6 +350,7 @@ STORIES: dict[str, Callable[[_Telling], None]] = {
 
 # Stories that come to different ends by how the stream is cut; see the tests that expect them to fail.
 TOO_HARD = {"two sets, late": _two_sets_late}
+TOO_LONG = {"morning": _morning}  # for many examples
 
 
 @dataclasses.dataclass(frozen=True)

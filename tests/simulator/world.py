@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import httpx
 import msgspec
 
 from tests.simulator.faults import Crash, Fault, Faults
@@ -34,6 +36,7 @@ from watchkeeper.run import Runner
 from watchkeeper.stages.ingest import admit
 from watchkeeper.topology import CUTOFFS, DEVICE_TELEMETRY
 from watchkeeper.worker import Worker
+from watchkeeper_api import Backend, create_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -158,6 +161,17 @@ class World:
             self._drain()
         return self
 
+    def ask_all(self, paths: Sequence[str]) -> list[Any]:
+        """What the API answers to GET, each as what its JSON says."""
+        backend = Backend(self.ports, Published(self.ports, knowledge()), SHARDS, self.clock, group_commit=False)
+
+        async def answers() -> list[httpx.Response]:
+            transport = httpx.ASGITransport(create_app(backend))
+            async with httpx.AsyncClient(transport=transport, base_url="http://watchkeeper") as client:
+                return [(await client.get(path)).raise_for_status() for path in paths]
+
+        return [msgspec.json.decode(answer.content) for answer in asyncio.run(answers())]
+
     def _copied(self, events: list[Event]) -> list[Event]:
         every = self.disturbance.copies
         copies = [
@@ -213,7 +227,7 @@ class World:
             return admit([message], event.topic, context)[0]
 
         published = Published(self.wrapped, knowledge())
-        Runner(STAGES["ingest"], None, self.wrapped, published, SHARDS, self.clock).request(decide)
+        Runner(STAGES["ingest"], None, self.wrapped, published, SHARDS, lambda: event.at).request(decide)
 
     def clock(self) -> int:
         """Epoch ms."""

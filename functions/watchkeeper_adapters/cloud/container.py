@@ -13,16 +13,19 @@ from watchkeeper.cost.budget import Budget
 from watchkeeper.knowledge.bundle import Bundle
 from watchkeeper.pipeline import MAY_WAIT, STAGES
 from watchkeeper.published import Published
+from watchkeeper.records import Alert
 from watchkeeper.run import Runner
+from watchkeeper.topology import ALERTS
 from watchkeeper_adapters.knowledge_files import publish_in_company, read_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from watchkeeper.cost.prices import PriceBook
     from watchkeeper.outcome import Outcome
     from watchkeeper.ports import Blobs, LanguageModel, Ports, Receiver
     from watchkeeper.topology import Topic
+    from watchkeeper_adapters.cloud.pushes import BoundedPushes
 
 
 def wall_clock() -> int:
@@ -38,6 +41,8 @@ class CloudContainer(abc.ABC):
     `reserve_ms` is the time without which nothing more is begun. `knowledge` is the folder that was deployed with the
     function.
     """
+
+    shadow_ms = 0  # of data that must come after a model was learnt before it may be promoted
 
     def __init__(
         self,
@@ -60,10 +65,19 @@ class CloudContainer(abc.ABC):
     def open_ports(self) -> Ports:
         """What the stages work on in this cloud. ConfigError: the settings name no such thing."""
 
+    @abc.abstractmethod
+    def open_pushes(self) -> BoundedPushes | None:
+        """By which who listens by WebSocket is told of alerts; None: nobody is, by this function."""
+
     @functools.cached_property
     def ports(self) -> Ports:
         """What the stages work on."""
         return self._ports if self._ports is not None else self.open_ports()
+
+    @functools.cached_property
+    def pushes(self) -> BoundedPushes | None:
+        """Who tells listeners, if anybody does."""
+        return self.open_pushes()
 
     @functools.cached_property
     def published(self) -> Published:
@@ -78,8 +92,15 @@ class CloudContainer(abc.ABC):
             self._runners[where] = made
         return self._runners[where]
 
-    def tell(self, outcome: Outcome) -> None:  # noqa: B027 - most clouds tell nobody
-        """What a stage has done and committed: a cloud may tell who listens. Must not raise."""
+    def tell(self, outcome: Outcome) -> None:
+        """New and changed alerts, once they are committed, go to who listens by WebSocket."""
+        alerts = [put.record for put in outcome.puts if put.table is ALERTS and isinstance(put.record, Alert)]
+        self.note(alerts)
+        if alerts and self.pushes is not None:
+            outcome.counts += self.pushes.tell(alerts)
+
+    def note(self, alerts: Sequence[Alert]) -> None:  # noqa: B027 - most clouds need no note
+        """Say of new and changed alerts what a cloud's own services are to find in the logs."""
 
     def publish_knowledge(self) -> str:
         """Put the deployed knowledge base in force, unless it has not changed since it was; answers what is."""
@@ -95,13 +116,19 @@ def _budget(monthly_usd: float, metered: PriceBook, waits_ms: int) -> Budget:
     return Budget(monthly_usd, metered, MAY_WAIT if waits_ms else (), waits_ms)
 
 
-def language_model_of(url: str, name: str, secret: Mapping[str, str], api_version: str = "") -> LanguageModel | None:
-    """The model at `url`, with the `model_key` of a secret; without a URL there is none."""
+def language_model_of(
+    url: str,
+    name: str,
+    secret: Mapping[str, str],
+    api_version: str = "",
+    token: Callable[[], str] | None = None,
+) -> LanguageModel | None:
+    """The model at `url`, with the `model_key` of a secret or by a `token`; without a URL there is none."""
     if not url:
         return None
     from watchkeeper_adapters.language_model import OpenAICompatible
 
-    return OpenAICompatible(url, name, secret.get("model_key", ""), api_version=api_version)
+    return OpenAICompatible(url, name, token or secret.get("model_key", ""), api_version=api_version)
 
 
 def receivers_of(secret: Mapping[str, str]) -> Mapping[str, Receiver]:

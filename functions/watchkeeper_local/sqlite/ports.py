@@ -20,6 +20,7 @@ from watchkeeper_local.sqlite.tables import SqliteTables
 
 FILE_NAME: Final = "watchkeeper.db"
 PRUNE_SLICE: Final = 64  # messages deleted per transaction: a few milliseconds under the lock
+ROWS_SLICE: Final = 500  # rows, which are smaller
 
 
 def open_ports(
@@ -78,6 +79,20 @@ class SqlitePorts(Ports):
                 while count := self._prune_slice(base, end):
                     deleted += count
         return deleted
+
+    def end_rows(self, now_s: float) -> int:
+        """Delete the rows that have ended by `now_s` (epoch seconds); how many they were. Slices are as in `prune`."""
+        ended = "SELECT name, partition, sort FROM rows WHERE ends <= ? LIMIT ?"
+        deleted = 0
+        while True:
+            started = time.monotonic()
+            with self.database.transaction() as connection:
+                rows = connection.execute(ended, (now_s, ROWS_SLICE)).fetchall()
+                connection.executemany("DELETE FROM rows WHERE name = ? AND partition = ? AND sort = ?", rows)
+            deleted += len(rows)
+            if len(rows) < ROWS_SLICE:
+                return deleted
+            time.sleep(time.monotonic() - started)
 
     def lag(self, topic_consumers: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], int]:
         """By group and topic, how many messages the group has not committed yet."""

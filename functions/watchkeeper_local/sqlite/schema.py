@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from watchkeeper.errors import ConfigError, WatchkeeperError
-from watchkeeper.topology import TOPICS
+from watchkeeper.topology import LIFETIMES_S, TOPICS
 from watchkeeper_local.sqlite.database import PATIENCE_S, Database, explain, primary_code
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 APPLICATION_ID: Final = 0x57_4B_50_52  # "WKPR": what `file` and others tell the file by
 MAX_PARTITIONS: Final = 4096
 
@@ -25,7 +25,7 @@ CREATE TABLE topics (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE messages (id INTEGER PRIMARY KEY, shard INTEGER NOT NULL, headers TEXT, value BLOB NOT NULL);
 CREATE TABLE commits (reader TEXT, log INTEGER, position INTEGER NOT NULL, PRIMARY KEY (reader, log)) WITHOUT ROWID;
 CREATE TABLE rows (
-    name TEXT, partition TEXT, sort TEXT, version TEXT NOT NULL, value BLOB NOT NULL,
+    name TEXT, partition TEXT, sort TEXT, version TEXT NOT NULL, value BLOB NOT NULL, ends INTEGER,
     PRIMARY KEY (name, partition, sort)
 ) WITHOUT ROWID;
 CREATE TABLE blobs (key TEXT PRIMARY KEY, version TEXT NOT NULL, data BLOB NOT NULL) WITHOUT ROWID;
@@ -33,6 +33,8 @@ CREATE TABLE meter (
     day TEXT, stage TEXT, name TEXT, amount REAL NOT NULL, PRIMARY KEY (day, stage, name)
 ) WITHOUT ROWID;
 """
+
+_ROWS_BY_END: Final = "CREATE INDEX rows_by_end ON rows (ends) WHERE ends IS NOT NULL"
 
 
 def prepare(database: Database, *, partitions: int, shards: int) -> Mapping[str, int]:
@@ -51,6 +53,8 @@ def prepare(database: Database, *, partitions: int, shards: int) -> Mapping[str,
             connection.execute("BEGIN IMMEDIATE")
             if _is_empty(connection):
                 _create(connection)
+            elif _number(connection, "user_version") == 1:
+                _let_rows_end(connection)
             _settle(path, connection, {"partitions": partitions, "shards": shards})
             missing = [(name,) for name in TOPICS]
             connection.executemany("INSERT INTO topics (name) VALUES (?) ON CONFLICT DO NOTHING", missing)
@@ -62,15 +66,17 @@ def prepare(database: Database, *, partitions: int, shards: int) -> Mapping[str,
 
 
 def _refuse_foreign(path: Path, connection: sqlite3.Connection) -> None:
-    """ConfigError: another program's database, or of another version of this one."""
+    """ConfigError: another program's database, or one of a version that this release does not read."""
     if _is_empty(connection):
         return
     if _number(connection, "application_id") != APPLICATION_ID:
         message = f"{path}: a database of another program: use another data folder"
         raise ConfigError(message)
     found = _number(connection, "user_version")
-    if found != SCHEMA_VERSION:
-        message = f"{path}: has schema {found}, and this release uses {SCHEMA_VERSION}: run the release that wrote it"
+    if not 1 <= found <= SCHEMA_VERSION:
+        message = (
+            f"{path}: has schema {found}, and this release reads 1 to {SCHEMA_VERSION}: run the release that wrote it"
+        )
         raise ConfigError(message)
 
 
@@ -99,10 +105,19 @@ def _use_wal(path: Path, connection: sqlite3.Connection) -> None:
 
 
 def _create(connection: sqlite3.Connection) -> None:
-    for statement in _TABLES.split(";"):
+    for statement in (*_TABLES.split(";"), _ROWS_BY_END):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+def _let_rows_end(connection: sqlite3.Connection) -> None:
+    """From schema 1 to 2: rows get an end, reckoned from now."""
+    connection.execute("ALTER TABLE rows ADD COLUMN ends INTEGER")
+    connection.execute(_ROWS_BY_END)
+    ends = [(time.time() + lifetime, name) for name, lifetime in LIFETIMES_S.items()]
+    connection.executemany("UPDATE rows SET ends = CAST(? AS INTEGER) WHERE name = ?", ends)
+    connection.execute("PRAGMA user_version=2")
 
 
 def _settle(path: Path, connection: sqlite3.Connection, asked: Mapping[str, int]) -> None:

@@ -15,7 +15,7 @@ from watchkeeper_infra.aws.rights import CUTS_OFF, group_of, pushes, rights_of
 from watchkeeper_infra.bundles import CODE, LAYERS
 from watchkeeper_infra.functions import FUNCTIONS, consumers_first, rate
 from watchkeeper_infra.site import under
-from watchkeeper_infra.words import ALIAS, GIVEN_UP, INBOX, NAMESPACE_OF_METRICS
+from watchkeeper_infra.words import ALIAS, GIVEN_UP, INBOX, LEARNS, NAMESPACE_OF_METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,6 +123,8 @@ class StageFunctions(pulumi.ComponentResource):
             }
         if "meter" in function.uses:
             told["WATCHKEEPER_BUDGET"] = f"{config.budget:g}"
+        if function.name == LEARNS:
+            told["WATCHKEEPER_SHADOW_HOURS"] = str(config.shadow_hours)
         if function.name == CUTS_OFF:
             told["WATCHKEEPER_WAITING_HOURS"] = f"{config.retry_hours / 2:g}"  # the other half is for catching up
             told["WATCHKEEPER_WAITING_FUNCTIONS"] = json.dumps({s: f"{site.name(s)}:{ALIAS}" for s in MAY_WAIT})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from watchkeeper.records import Severity
 from watchkeeper.topology import DEAD_LETTER
 from watchkeeper_infra.functions import FUNCTIONS
 
@@ -24,6 +25,12 @@ STREAM, TABLES, HUB = (
 COUNTS = """AppTraces | where Message startswith '{"function":' | extend told = parse_json(Message)"""
 """What each invocation has counted, which its app says in one line when it ends."""
 
+ALERTS = """AppTraces | where Message startswith '{"alert":' | extend told = parse_json(Message)"""
+"""What notify has said of new and changed alerts, a line each."""
+TOLD_APART = ("alert", "status", "severity", "tenant", "device", "title")  # Azure takes six at most
+LOSES = ("hub-dropped", "hub-orphaned")
+"""Alarms of what is lost for good."""
+
 
 class Criterion(NamedTuple):
     """A metric of a service above (or, with `below`, under) a threshold; `only` is a dimension with its value."""
@@ -43,16 +50,22 @@ class MetricAlarm(NamedTuple):
     service: str
     criteria: tuple[Criterion, ...]
     minutes: int = 5
+    severity: Severity = Severity.WARNING
 
 
 class QueryAlarm(NamedTuple):
-    """People are told when a question to the logs has rows in some minutes; `silent_is_bad`: when it has none."""
+    """People are told when a question to the logs has rows in some minutes; `silent_is_bad`: when it has none.
+
+    `apart`: columns whose values are told apart, each of them as an alarm of its own.
+    """
 
     name: str
     about: str
     query: str
     minutes: int = 5
     silent_is_bad: bool = False
+    severity: Severity = Severity.WARNING
+    apart: tuple[str, ...] = ()
 
 
 def metric_alarms(site: Site) -> Iterator[MetricAlarm]:
@@ -97,12 +110,18 @@ def metric_alarms(site: Site) -> Iterator[MetricAlarm]:
             Criterion("d2c.telemetry.ingress.sendThrottle"),
         ),
     ):
-        yield MetricAlarm(name, about, service, (criterion,))
+        severity = Severity.CRITICAL if name in LOSES else Severity.WARNING
+        yield MetricAlarm(name, about, service, (criterion,), severity=severity)
     for function in FUNCTIONS.values():
         for topic in function.topics:
             about = f"{function.name} takes nothing of {topic.name}, and readings wait"
             yield MetricAlarm(
-                f"{function.name}-{topic.name}-stalled", about, STREAM, _stalled(topic.name), site.config.lag_minutes
+                f"{function.name}-{topic.name}-stalled",
+                about,
+                STREAM,
+                _stalled(topic.name),
+                site.config.lag_minutes,
+                Severity.CRITICAL,
             )
 
 
@@ -124,7 +143,20 @@ def query_alarms(site: Site) -> Iterator[QueryAlarm]:
             f"{COUNTS} | where AppRoleName =~ '{site.unique('store')}' and tolong(told.counts.stored) > 0",
             CANARY_MINUTES,
             silent_is_bad=True,
+            severity=Severity.CRITICAL,
         )
+
+
+def device_alarms(site: Site) -> Iterator[QueryAlarm]:
+    """Of what notify has said of alerts about devices: one for each severity that has people to be told."""
+    for severity in Severity:
+        if site.config.alert_emails.get(severity):
+            query = f"{ALERTS} | where tostring(told.severity) == '{severity}' and tobool(told.pages)"
+            columns = ", ".join(f"{name} = tostring(told.{name})" for name in TOLD_APART)
+            about = f"an alert about a device is {severity}"
+            yield QueryAlarm(
+                f"alerts-{severity}", about, f"{query} | project {columns}", severity=severity, apart=TOLD_APART
+            )
 
 
 def requests_of(site: Site, stage: str) -> str:

@@ -37,7 +37,10 @@ class BudgetGuard(pulumi.ComponentResource):
         self.register_outputs({"budgets": [budget.name for budget in self.budgets.values()]})
 
     def _budget(self, site: Site, kind: str) -> azure.consumption.Budget:
-        """It begins with the month in which it was made, and that stays: another beginning would be another budget."""
+        """It begins with the month in which it was made, and that stays: another beginning would be another budget.
+
+        Its name says whether it looks ahead, which not every form of its notifications does.
+        """
         began = datetime.now(UTC).strftime("%Y-%m-01T00:00:00Z")
         return azure.consumption.Budget(
             site.name("budget", kind.lower()),

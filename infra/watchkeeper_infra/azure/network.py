@@ -21,6 +21,7 @@ ZONES = {
     "namespace": "privatelink.servicebus.windows.net",
     "Sql": "privatelink.documents.azure.com",
     "vault": "privatelink.vaultcore.azure.net",
+    "webpubsub": "privatelink.webpubsub.azure.com",
 }
 """The private zone of names by what a private endpoint leads to, as Azure calls it."""
 

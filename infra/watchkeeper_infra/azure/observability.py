@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pulumi_azure_native as azure
 
+from watchkeeper.records import Severity
 from watchkeeper.topology import TOPICS
-from watchkeeper_infra.azure.alarms import HUB, STREAM, TABLES, metric_alarms, query_alarms, requests_of
+from watchkeeper_infra.azure.alarms import HUB, STREAM, TABLES, device_alarms, metric_alarms, query_alarms, requests_of
 from watchkeeper_infra.azure.roles import stable_id
 from watchkeeper_infra.canary import PATH, canary_reading
 from watchkeeper_infra.functions import FUNCTIONS
 from watchkeeper_infra.site import under
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from watchkeeper_infra.azure.alarms import MetricAlarm, QueryAlarm
     from watchkeeper_infra.azure.alerts import Alerts
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
     from watchkeeper_infra.azure.site import Site
     from watchkeeper_infra.azure.state import State
 
+    Groups = Sequence[pulumi.Output[str]]
+
 FREQUENCY_MINUTES = 5
-SEVERITY = 2  # of 0 to 4: a warning
+LEVELS = {Severity.EMERGENCY: 0, Severity.CRITICAL: 1, Severity.WARNING: 2, Severity.INFO: 3}
+"""Azure Monitor's own numbers, 0 is the worst."""
 CANARY_S, CANARY_TIMEOUT_S = 300, 30
 CANARY_FROM = "emea-nl-ams-azr"  # one of the places that Azure tests from
 ACCEPTED = 202
@@ -63,18 +67,19 @@ class Observability(pulumi.ComponentResource):
         self.register_outputs({"workspace": self.workspace.id})
 
     def watch(self, stream: EventStream, state: State, hub: DeviceHub, alerts: Alerts, api: pulumi.Input[str]) -> None:
-        """Tell `operations` what is wrong with any of these, and show it; `api` is where the canary posts."""
+        """Tell people what is wrong with any of these, and with devices, and show it; the canary posts to `api`."""
         services = {STREAM: stream.namespace.id, TABLES: state.account.id, HUB: hub.hub.id}
-        told = alerts.operations.id
         for metric in metric_alarms(self._site):
-            self._metric_alarm(metric, services, told)
+            self._metric_alarm(metric, services, alerts.of_alarm(metric.severity))
         for query in query_alarms(self._site):
-            self._query_alarm(query, told)
+            self._query_alarm(query, alerts.of_alarm(query.severity))
+        for query in device_alarms(self._site):
+            self._query_alarm(query, [alerts.groups[query.severity].id])
         self._workbook(services)
         if self._site.config.canary_key:
             self._canary(api)
 
-    def _metric_alarm(self, alarm: MetricAlarm, services: Mapping[str, Any], told: pulumi.Output[str]) -> None:
+    def _metric_alarm(self, alarm: MetricAlarm, services: Mapping[str, Any], told: Groups) -> None:
         criteria = [
             azure.monitor.MetricCriteriaArgs(
                 criterion_type="StaticThresholdCriterion",
@@ -93,7 +98,7 @@ class Observability(pulumi.ComponentResource):
             rule_name=self._site.name(alarm.name),
             description=alarm.about,
             enabled=True,
-            severity=SEVERITY,
+            severity=LEVELS[alarm.severity],
             scopes=[services[alarm.service]],
             criteria=azure.monitor.MetricAlertSingleResourceMultipleMetricCriteriaArgs(
                 odata_type="Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria", all_of=criteria
@@ -101,12 +106,12 @@ class Observability(pulumi.ComponentResource):
             evaluation_frequency=f"PT{FREQUENCY_MINUTES}M",
             window_size=_duration(alarm.minutes),
             auto_mitigate=True,
-            actions=[azure.monitor.MetricAlertActionArgs(action_group_id=told)],
+            actions=[azure.monitor.MetricAlertActionArgs(action_group_id=group) for group in told],
             opts=self._own,
             **{**self._site.where(), "location": "global"},
         )
 
-    def _query_alarm(self, alarm: QueryAlarm, told: pulumi.Output[str]) -> None:
+    def _query_alarm(self, alarm: QueryAlarm, told: Groups) -> None:
         azure.monitor.ScheduledQueryRule(
             self._site.name(alarm.name),
             rule_name=self._site.name(alarm.name),
@@ -114,11 +119,11 @@ class Observability(pulumi.ComponentResource):
             description=alarm.about,
             enabled=True,
             kind="LogAlert",
-            severity=SEVERITY,
+            severity=LEVELS[alarm.severity],
             scopes=[self.workspace.id],
             evaluation_frequency=_duration(max(FREQUENCY_MINUTES, alarm.minutes)),
             window_size=_duration(alarm.minutes),
-            auto_mitigate=True,
+            auto_mitigate=not alarm.apart,  # what is told apart has said itself that it is over
             skip_query_validation=True,  # the tables are there only when the first app has said something
             criteria=azure.monitor.ScheduledQueryRuleCriteriaArgs(
                 all_of=[
@@ -127,13 +132,14 @@ class Observability(pulumi.ComponentResource):
                         time_aggregation="Count",
                         operator="LessThan" if alarm.silent_is_bad else "GreaterThan",
                         threshold=1 if alarm.silent_is_bad else 0,
+                        dimensions=_split(alarm.apart),
                         failing_periods=azure.monitor.ConditionFailingPeriodsArgs(
                             number_of_evaluation_periods=1, min_failing_periods_to_alert=1
                         ),
                     )
                 ]
             ),
-            actions=azure.monitor.ActionsArgs(action_groups=[told]),
+            actions=azure.monitor.ActionsArgs(action_groups=list(told)),
             opts=self._own,
             **self._site.where(),
         )
@@ -194,6 +200,10 @@ class Observability(pulumi.ComponentResource):
 
 def _dimensions(only: Iterable[tuple[str, str]]) -> list[azure.monitor.MetricDimensionArgs]:
     return [azure.monitor.MetricDimensionArgs(name=name, operator="Include", values=[value]) for name, value in only]
+
+
+def _split(columns: Iterable[str]) -> list[azure.monitor.DimensionArgs]:
+    return [azure.monitor.DimensionArgs(name=name, operator="Include", values=["*"]) for name in columns]
 
 
 def _duration(minutes: int) -> str:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from watchkeeper.topology import CUTOFFS, DEAD_LETTER
+from watchkeeper.topology import ALERTS, CUTOFFS, DEAD_LETTER
 from watchkeeper_infra.azure.roles import Grant
 from watchkeeper_infra.rights import objects_of
-from watchkeeper_infra.words import API_KEYS, CONNECTIONS, METER, MODEL, RECEIVERS
+from watchkeeper_infra.words import API_KEYS, METER, MODEL, RECEIVERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from watchkeeper_infra.azure.api import Api
     from watchkeeper_infra.azure.event_stream import EventStream
     from watchkeeper_infra.azure.lake import Lake
+    from watchkeeper_infra.azure.listeners import Listeners
     from watchkeeper_infra.azure.network import Network
     from watchkeeper_infra.azure.observability import Observability
     from watchkeeper_infra.azure.site import Site
@@ -39,6 +40,7 @@ class Surroundings:
     state: State
     lake: Lake
     api: Api
+    listeners: Listeners
     seen: Observability
 
 
@@ -61,8 +63,13 @@ def rows_of(function: FunctionSpec) -> Mapping[str, str]:
     rows = {table.name: READER for table in (*function.reads, CUTOFFS)}
     rows |= {table.name: WRITER for table in function.writes} | {METER: WRITER}
     if function.bundle == "web":
-        rows |= {CONNECTIONS: WRITER, API_KEYS: WRITER}  # its command new-key makes keys
+        rows |= {API_KEYS: WRITER}  # its command new-key makes keys
     return rows
+
+
+def reaches_listeners(function: FunctionSpec) -> bool:
+    """Whether it lets people listen, as the API does, or tells them, as who keeps alerts does."""
+    return function.bundle == "web" or ALERTS in function.stage.writes
 
 
 def _stream(function: FunctionSpec, stream: EventStream) -> Iterator[Grant]:
@@ -89,5 +96,7 @@ def _secrets(function: FunctionSpec, state: State) -> Iterator[Grant]:
 
 def _others(function: FunctionSpec, about: Surroundings) -> Iterator[Grant]:
     yield Grant("say", "Monitoring Metrics Publisher", about.seen.insights.id)
-    if function.bundle == "web" or "receivers" in function.uses:
-        yield Grant("push", "Web PubSub Service Owner", about.api.listeners.id)
+    if "language_model" in function.uses and about.site.config.model_account:
+        yield Grant("ask-model", "Cognitive Services OpenAI User", about.site.config.model_account)
+    if reaches_listeners(function):
+        yield Grant("push", "Web PubSub Service Owner", about.listeners.service.id)

@@ -17,6 +17,7 @@ from watchkeeper_infra.azure.dashboard import Dashboard
 from watchkeeper_infra.azure.device_hub import DeviceHub, certificate
 from watchkeeper_infra.azure.event_stream import EventStream
 from watchkeeper_infra.azure.lake import CONTAINER, Lake
+from watchkeeper_infra.azure.listeners import Listeners
 from watchkeeper_infra.azure.network import Network
 from watchkeeper_infra.azure.observability import Observability
 from watchkeeper_infra.azure.rights import Surroundings
@@ -50,12 +51,15 @@ def build_stack(config: AzureConfig, root: Path) -> None:
     lake = Lake(site, network)
     dashboard = Dashboard(site)
     api = Api(site)
-    functions = StageFunctions(Surroundings(site, network, stream, state, lake, api, seen), bundles, dashboard.url)
+    listeners = Listeners(site, network)
+    about = Surroundings(site, network, stream, state, lake, api, listeners, seen)
+    functions = StageFunctions(about, bundles, dashboard.url)
     hub = DeviceHub(site, stream)
     alerts = Alerts(site)
     BudgetGuard(site, functions.functions["budget_cutoff"])
     url = address_of(functions.functions["api"].app)
     seen.watch(stream, state, hub, alerts, url)
+    pulumi.export("socketUrl", listeners.url)
     _say(site, hub, api, dashboard, lake, seen, url)
 
 
@@ -66,7 +70,6 @@ def _say(
     pulumi.export("iotHub", hub.address)
     pulumi.export("idScope", hub.scope)
     pulumi.export("apiUrl", url)
-    pulumi.export("socketUrl", api.socket)
     pulumi.export("dashboardUrl", dashboard.url)
     pulumi.export("issuer", api.issuer)
     pulumi.export("audience", api.audience)

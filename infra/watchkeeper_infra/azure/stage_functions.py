@@ -9,12 +9,12 @@ import pulumi_azure_native as azure
 
 from watchkeeper_infra.azure.app import OwnApp, Plan
 from watchkeeper_infra.azure.lake import CONTAINER
-from watchkeeper_infra.azure.rights import grants_of, rows_of
+from watchkeeper_infra.azure.rights import grants_of, reaches_listeners, rows_of
 from watchkeeper_infra.azure.state import DATABASE
 from watchkeeper_infra.functions import FUNCTIONS, consumers_first
 from watchkeeper_infra.site import under
 from watchkeeper_infra.sizes import MEMORY_MB
-from watchkeeper_infra.words import FILES_FUNCTION, INBOX, MODEL, RECEIVERS
+from watchkeeper_infra.words import FILES_FUNCTION, INBOX, LEARNS, MODEL, RECEIVERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from watchkeeper_infra.functions import FunctionSpec
 
 EVENT_HUBS = "AzureFunctionsJobHost__extensions__eventHubs"
+SECRETS = {"receivers": RECEIVERS, "language_model": MODEL}  # by what a function uses
 DAY_MINUTES, TRIES = 1440, 30  # how long, and how often, Event Grid tries to tell of a file
 
 
@@ -80,7 +81,7 @@ class StageFunctions(pulumi.ComponentResource):
             "APPLICATIONINSIGHTS_CONNECTION_STRING": about.seen.insights.connection_string,
             **self._batches(function),
         }
-        if about.state.secrets and {"receivers", "language_model"} & set(function.uses):
+        if any(use in function.uses and name in about.state.secrets for use, name in SECRETS.items()):
             told["WATCHKEEPER_KEY_VAULT"] = about.state.vault.properties.vault_uri
         if "receivers" in function.uses and RECEIVERS in about.state.secrets:
             told["WATCHKEEPER_RECEIVERS_SECRET"] = RECEIVERS
@@ -88,14 +89,19 @@ class StageFunctions(pulumi.ComponentResource):
             told |= {
                 "WATCHKEEPER_MODEL_NAME": config.model_name,
                 "WATCHKEEPER_MODEL_URL": config.model_url or "https://api.openai.com/v1",
-                "WATCHKEEPER_MODEL_SECRET": MODEL,
             }
+            if config.model_account:
+                told["WATCHKEEPER_MODEL_LOGIN"] = "identity"
+            else:
+                told["WATCHKEEPER_MODEL_SECRET"] = MODEL
             if config.model == "azure" and config.model_api_version:
                 told["WATCHKEEPER_MODEL_API_VERSION"] = config.model_api_version
         if "meter" in function.uses:
             told["WATCHKEEPER_BUDGET"] = f"{config.budget:g}"
-        if function.bundle == "web" or "receivers" in function.uses:
-            told["WATCHKEEPER_WEB_PUBSUB"] = about.api.socket
+        if reaches_listeners(function):
+            told["WATCHKEEPER_WEB_PUBSUB"] = about.listeners.url
+        if function.name == LEARNS:
+            told["WATCHKEEPER_SHADOW_HOURS"] = str(config.shadow_hours)
         if function.bundle == "web":
             told |= {"WATCHKEEPER_ISSUER": about.api.issuer, "WATCHKEEPER_AUDIENCE": about.api.audience}
         return told

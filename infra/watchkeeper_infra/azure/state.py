@@ -9,7 +9,7 @@ import pulumi
 import pulumi_azure_native as azure
 
 from watchkeeper.topology import TABLES
-from watchkeeper_infra.words import LAYOUT_IN_VAULT, PARTITION_KEY, RUNTIME_TABLES, SORT_KEY
+from watchkeeper_infra.words import CONNECTIONS, LAYOUT_IN_VAULT, PARTITION_KEY, RUNTIME_TABLES, SORT_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DATABASE = "watchkeeper"
 INDEXED = (f"/{PARTITION_KEY}/?", f"/{SORT_KEY}/?")
+OWN_TABLES = tuple(name for name in RUNTIME_TABLES if name != CONNECTIONS)  # who listens Web PubSub itself knows
 NEVER = -1  # rows live for ever unless they say otherwise
 RECOVERY_DAYS = 90
 
@@ -34,7 +35,7 @@ class State(pulumi.ComponentResource):
         network.connect(site, "tables", "Sql", self.account)
         self._database = self._make_database()
         self.tables: Mapping[str, azure.cosmosdb.SqlResourceSqlContainer] = {
-            name: self._table(name) for name in (*TABLES, *RUNTIME_TABLES)
+            name: self._table(name) for name in (*TABLES, *OWN_TABLES)
         }
         self.vault = self._make_vault(network)
         site.lock("secrets", self.vault)

@@ -138,8 +138,9 @@ def _in_force(rule: Rule, views: Sequence[View], found: Measured) -> Measured:
 def _covered(calendars: Sequence[Calendar], view: View, rows: Ints) -> Bools:
     """Which of these rows are within any of the calendars, by the clocks of their devices."""
     ts, found = view.table.ts[rows], np.zeros(len(rows), np.bool_)
-    for zone in sorted(set(view.zones)):
-        here = np.array([each == zone for each in view.zones])[view.table.device[rows]]
+    zones, kind = [each.zone for each in view.here.kinds], view.here.kind[view.table.device[rows]]
+    for zone in sorted({zones[each] for each in np.unique(kind).tolist()}):
+        here = np.array([each == zone for each in zones])[kind]
         for calendar in calendars:
             found[here] |= calendar.covers(ts[here], zone)
     return found

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from watchkeeper.checking.measured import View
+    from watchkeeper.checking.roster import Present
     from watchkeeper.forecasting.outlook import Crossing
     from watchkeeper.forecasting.trends import Ended
     from watchkeeper.knowledge.rules import Group, Rule
@@ -109,11 +110,10 @@ class Foresight:
         self._numbers: dict[str, Ints] = {}  # by metric, by slot: the number of the series; -1: none
         self._listed: tuple[int, list[str], bytes, bytes] | None = None  # what of the encoding stays until one is added
 
-    def look(self, views: Sequence[View], groups: Sequence[Group]) -> Iterator[Foreseen]:
-        """Learn from the readings of a pack, whose devices have these groups, and yield what comes of it."""
-        numbers = np.array([group.number for group in groups], np.int64)
-        _, first, kind = np.unique(numbers, return_index=True, return_inverse=True)
-        kinds = [groups[at] for at in first.tolist()]
+    def look(self, views: Sequence[View], here: Present) -> Iterator[Foreseen]:
+        """Learn from the readings of a pack, whose devices are `here`, and yield what comes of it."""
+        present, kind = np.unique(here.kind, return_inverse=True)
+        kinds = [here.kinds[number].group for number in present.tolist()]
         metrics = sorted({rule.metric for group in kinds for rule in group.rules if rule.predicted and rule.metric})
         limits = _limits(metrics, kinds)
         for columns in _columns(views, metrics):
@@ -122,7 +122,7 @@ class Foresight:
             series = np.stack([self._find(name, columns.slot, own.wanted[at]) for at, name in enumerate(columns.names)])
             values = np.where(own.wanted, columns.values, np.nan)
             for ended in self.trends.learn(columns.slot, columns.ts, series, values):
-                yield from self._judge(ended, views, groups, columns, own)
+                yield from self._judge(ended, views, here, columns, own)
 
     def series_of(self, slot: int) -> dict[str, int]:
         """The numbers of a device's series, by metric."""
@@ -145,7 +145,7 @@ class Foresight:
         return found
 
     def _judge(
-        self, ended: Ended, views: Sequence[View], groups: Sequence[Group], columns: _Columns, limits: _Limits
+        self, ended: Ended, views: Sequence[View], here: Present, columns: _Columns, limits: _Limits
     ) -> Iterator[Foreseen]:
         """What the rules of the series whose minutes have ended make of it."""
         records, slots = self.trends.records[ended.series], columns.slot[ended.reading]
@@ -160,9 +160,9 @@ class Foresight:
             metric = columns.names[ended.metric[place]]
             minute = _Minute(
                 records[place : place + 1], float(ended.least[place]), float(ended.most[place]),
-                int(columns.ts[reading]), view.zones[device],
+                int(columns.ts[reading]), here.of(device).zone,
             )  # fmt: skip
-            for rule in groups[device].rules:
+            for rule in here.of(device).group.rules:
                 if rule.predicted and rule.metric == metric:
                     yield from self._follow(rule, slot, minute, view.table, row)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from watchkeeper.knowledge.rules import Rule
 
@@ -34,9 +34,9 @@ def count(marks: list[int], ts: int, *, fires: bool, clears: bool, rule: Rule) -
     return enough
 
 
-def waits_for_clear(marks: list[int]) -> bool:
-    """Does the condition of `count` still hold, so that only a clear reading can change anything?"""
-    return not marks[0]
+def waiting_for_clear(marks: Mapping[int, list[int]]) -> list[int]:
+    """The slots for which the condition of `count` still holds, so that only a clear reading can change anything."""
+    return [slot for slot, of in marks.items() if not of[0]]
 
 
 def follow_steps(marks: list[int], ts: int, held: Sequence[bool], within: int) -> bool:

@@ -14,6 +14,7 @@ from watchkeeper.records import Flag
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from watchkeeper.checking.roster import Present
     from watchkeeper.packs import Bools, Ints, Pack, Table
 
 
@@ -55,13 +56,11 @@ def in_order(parts: Sequence[Measured]) -> Measured | None:
 
 @dataclasses.dataclass
 class View:
-    """One table of a pack. `slots`, `groups` and `zones` are those of the pack's devices."""
+    """One table of a pack, whose devices are `here`."""
 
     pack: Pack
     number: int
-    slots: Ints
-    groups: Ints
-    zones: Sequence[str]
+    here: Present
     _extremes: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
     @cached_property
@@ -77,12 +76,13 @@ class View:
     @cached_property
     def slot(self) -> Ints:
         """The slot of each reading."""
-        return self.slots[self.table.device]
+        return self.here.slots[self.table.device]
 
     @cached_property
     def group(self) -> Ints:
         """The number of the group of each reading."""
-        return self.groups[self.table.device]
+        numbers = np.array([kind.group.number for kind in self.here.kinds], np.int64)
+        return numbers[self.here.kind[self.table.device]]
 
     @cached_property
     def in_time(self) -> Bools | None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from watchkeeper.checking.breach import Edge, at_rest, follow
 from watchkeeper.checking.conditions import measure
-from watchkeeper.checking.marks import count, follow_steps, waits_for_clear
+from watchkeeper.checking.marks import count, follow_steps, waiting_for_clear
 from watchkeeper.checking.measured import View
 from watchkeeper.checking.state import Breach
 
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from watchkeeper.checking.measured import Measured
+    from watchkeeper.checking.roster import Present
     from watchkeeper.checking.state import CheckState
-    from watchkeeper.knowledge.rules import Group, Rule, RuleSet
-    from watchkeeper.packs import Ints, Pack, Table
+    from watchkeeper.knowledge.rules import Rule, RuleSet
+    from watchkeeper.packs import Pack, Table
 
 Kept = TypeVar("Kept")
 Single: TypeAlias = tuple[int, int, int, int, bool, bool, "Sequence[bool]"]  # a row of `Measured`
@@ -42,24 +43,22 @@ class Found:
 
 @dataclasses.dataclass
 class PackCheck:
-    """The rules over the readings of a pack. For each of its devices: its slot in `state`, its group, its time zone."""
+    """The rules over the readings of a pack, whose devices are `here`."""
 
     pack: Pack
     state: CheckState
     rules: RuleSet
-    slots: Ints
-    groups: Sequence[Group]
-    zones: Sequence[str]
+    here: Present
 
     @cached_property
     def views(self) -> list[View]:
         """Its tables, as rules look at them."""
-        numbers = np.array([group.number for group in self.groups], np.int64)
-        return [View(self.pack, number, self.slots, numbers, self.zones) for number in range(len(self.pack.tables))]
+        return [View(self.pack, number, self.here) for number in range(len(self.pack.tables))]
 
     def run(self) -> Iterator[Found]:
         """The edges, rule by rule and device by device in order; writes the verdicts into the pack's tables."""
-        for rule, members in self.rules.plan(frozenset(group.number for group in self.groups)):
+        kinds = np.unique(self.here.kind).tolist()
+        for rule, members in self.rules.plan(frozenset(self.here.kinds[kind].group.number for kind in kinds)):
             own = [view for view in self.views if view.has_any(rule.metrics)]
             busy = rule.id in self.state.breaches or rule.id in self.state.marks
             measured = measure(rule, members, own, self.state, busy=busy) if own else None
@@ -74,7 +73,7 @@ class PackCheck:
         active[list(marks)] = True
         if rule.times:  # a pump that runs has started, and will go on to run: no need to look at each of its readings
             waiting = np.zeros(len(active), np.bool_)
-            waiting[[slot for slot, of in marks.items() if waits_for_clear(of)]] = True
+            waiting[waiting_for_clear(marks)] = True
             clear = np.zeros(len(active), np.bool_)
             clear[measured.slot[measured.clears]] = True
             active &= ~waiting | clear

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from watchkeeper.checking.foresight import Foresight
+from watchkeeper.checking.roster import Roster
 from watchkeeper.codec import Format
 from watchkeeper.errors import StateError
 from watchkeeper.packs import NO_INTS, Bools, Floats, Ints
@@ -72,7 +73,7 @@ class CheckState:
     ids of the rules that have said that a device is silent. By rule and slot: `breaches` of rules that are not at rest,
     `marks` of those that count times or follow a sequence; by rule: `samples` of those that look back. `foresight`
     has the trends of metrics with levels, and what is predicted. `awake` is since when the timer has run without a
-    break.
+    break. `roster` is what the bundle in force knows of the devices, and is not stored.
     """
 
     devices: list[Known] = dataclasses.field(default_factory=list)
@@ -86,6 +87,7 @@ class CheckState:
     foresight: Foresight = dataclasses.field(default_factory=Foresight)
     ticked: int = 0
     awake: int = 0
+    roster: Roster | None = dataclasses.field(default=None, compare=False)
     _slots: dict[tuple[str, str], int] = dataclasses.field(default_factory=dict)
 
     def slot(self, tenant: str, device: str, site: str) -> int:

@@ -28,6 +28,7 @@ LEAST_S = 1.0  # an instance that wakes is charged for a second at least
 TABLES_OF_DEVICES = {"devices": 60.0, "quality": 1800.0}
 """Seconds after which a device that sends is written again, by table."""
 ROWS_OF_AN_ANOMALY = 6
+PUSHES_OF_AN_ANOMALY, LISTENERS, UNITS_OF_A_PUSH = 3, 5, 2  # new, explained, over; dashboards that are open; 2 KB each
 UNITS_OF_A_WRITE, UNITS_OF_A_PATCH, UNITS_OF_A_READ = 5.5, 10.0, 1.0
 EVENT_UNIT = 65_536  # bytes of an event that are charged for at once
 TRACES_OF_A_BATCH = 1500  # bytes
@@ -65,6 +66,7 @@ class _Use:
             "Event Hubs": {"hubs_event": self._events},
             "Blob Storage": self._objects(),
             "Cosmos DB": self._rows(),
+            "Web PubSub": self._pushes(),
             "Logs and alarms": {"log_gb": self._batches * TRACES_OF_A_BATCH / GB},
         }
 
@@ -111,6 +113,13 @@ class _Use:
             "blob_read": notes,
         }
 
+    def _pushes(self) -> dict[str, float]:
+        """The free service takes no more than it may, for nothing."""
+        if self.stack.web_pubsub == "Free_F1":
+            return {}
+        anomalies = self.load.readings_per_second * self.assumed.anomalies_per_reading
+        return {"pubsub_message": anomalies * PUSHES_OF_AN_ANOMALY * LISTENERS * UNITS_OF_A_PUSH}
+
     def _rows(self) -> dict[str, float]:
         """The meter with each batch, devices and their quality now and then, and a few rows with each anomaly.
 
@@ -151,7 +160,7 @@ def _standing(pipeline: Sequence[Stage], flows: Sequence[Flow], stack: AzureStac
             "log_alarm_month": LOG_ALARMS_OF_A_FUNCTION * functions + OTHER_LOG_ALARMS,
             "log_gb": called * TRACES_OF_A_BATCH / GB,
         },
-        "Web PubSub": {f"pubsub_{stack.web_pubsub}_month": 1},
+        "Web PubSub": {f"pubsub_{stack.web_pubsub}_month": stack.web_pubsub_units},
         "Dashboard": {f"dashboard_{stack.dashboard_size}_month": 1},
         "Key Vault": {"vault_call": called},
     }

@@ -37,7 +37,8 @@ AZURE = PriceBook(
         "log_gb": 2.30,
         "metric_alarm_month": 0.10,
         "log_alarm_month": 1.50,
-        "pubsub_Standard_S1_month": 49.0,
+        "pubsub_Standard_S1_month": 49.0,  # by unit
+        "pubsub_message": 1.00 / MILLION,  # of 2 KB, to each listener
         "dashboard_Standard_month": 9.0,
     },
 )

@@ -29,6 +29,7 @@ class AzureStack(msgspec.Struct, frozen=True, kw_only=True):
     cosmos: Literal["serverless", "autoscale"] = "serverless"
     cosmos_units: int = 4000
     web_pubsub: Literal["Free_F1", "Standard_S1"] = "Free_F1"
+    web_pubsub_units: int = 1
     dashboard_size: Literal["Free", "Standard"] = "Free"
 
     @property

@@ -41,6 +41,12 @@ YOUNG = 50
 FEW, SETTLE, GUARD = constant(5), constant(20), constant(YOUNG)
 GRAIN, GRAIN_LEAST = constant(1e-9), np.array(1e-30)
 """What a change of a value is at the least, as a share of it and as such."""
+TRIFLE, FOURTH, LIVELY, FLAT = constant(0.005), constant(0.25), constant(0.5), constant(1.0 / 0.45)
+"""A series that hardly ever changes may move by this share of its level unnoticed: all while one reading in twenty
+changes, none where every other does. Set points, rounding and idle sensors creep so, and nobody is woken for it; what
+goes beyond is judged as all else, since a flat line that really moves is a fault as often as a command. Series that
+wobble (293.15 K, give or take 0.05), run (counters) or rest at zero (rates) have a measure of their own, and no share.
+"""
 NONE = constant(np.inf)
 NOTHING, HUNDREDTH, TENTH, TWENTIETH, HALF, ONE = (constant(x) for x in (0.0, 0.01, 0.1, 0.05, 0.5, 1.0))
 TWO, THREE, FOUR, KNOWN = constant(2.0), constant(3.0), constant(4.0), constant(1.0 / YOUNG)
@@ -74,7 +80,8 @@ class Observed(NamedTuple):
     young: F32  # 1 / (n + 1)
     z: F32  # (tails, n)
     nats: F32  # (tails + 1, n), above the tolerance and weighted; near and wide as one; the last is for a stuck value
-    smoothed: F32  # nats of the series, smoothed: the greatest sum that is left
+    smoothed: F32  # nats of the series, smoothed: the greatest sum that is left, unless it does not matter
+    noted: F32  # the same, of what does not matter too: what the bar is learnt from
     louder: F32
     rate: F32  # change since the last reading, in spreads
     anchor: F64  # that all offsets are from
@@ -82,6 +89,7 @@ class Observed(NamedTuple):
     expected: F32  # offset expected from the slow level and the time of day
     band: F32  # half the width of the expected band
     flagged: Bools
+    trifle: F32 | None  # distances up to which nothing is said, of series that hardly ever change; None: there are none
 
 
 def observe(records: NDArray[np.void], x: F64, at: LocalTime, relearn: int) -> tuple[Observed, F32]:  # noqa: PLR0915 - a page of formulas, in their order
@@ -112,6 +120,9 @@ def observe(records: NDArray[np.void], x: F64, at: LocalTime, relearn: int) -> t
     grain = (HUNDREDTH / (ONE + changes) + GRAIN) * np.minimum(np.abs(anchor), VALUE_LIMIT)
     scale = np.maximum(np.maximum(GAUSS * spread, HALF * step), np.maximum(grain, GRAIN_LEAST))
     scale = scale.astype(np.float32)
+    trifle = _trifle(changes * young, guarded, anchor)
+    if trifle is not None:
+        np.maximum(scale, FOURTH * trifle, out=scale)
     residual = y - levels[0]
     away = np.empty((3, x.size), np.float32)
     size = np.abs(residual, out=away[0])
@@ -148,8 +159,9 @@ def observe(records: NDArray[np.void], x: F64, at: LocalTime, relearn: int) -> t
     np.maximum(surprise(TAIL_SCALE, counts, total_counted, z) - TOLERANCE, NOTHING, out=nats[:TAILS])
     nats[:TAILS] *= WEIGHTS
     shifts = nats[1:3]
-    if np.count_nonzero(shifts):
-        shifts[0] = (shifts**TOGETHER).sum(axis=0) ** (ONE / TOGETHER)
+    some = np.logical_or.reduce(shifts).nonzero()[0]
+    if some.size:
+        shifts[0, some] = (shifts[:, some] ** TOGETHER).sum(axis=0) ** (ONE / TOGETHER)
         shifts[1] = 0.0
     if np.count_nonzero(stuck):
         chance = -np.log(between((repeating * n + 1.0) / (n + 2.0), 1e-6, 1.0))
@@ -157,12 +169,18 @@ def observe(records: NDArray[np.void], x: F64, at: LocalTime, relearn: int) -> t
     nats *= np.minimum(n * KNOWN, ONE)  # a series hardly known is hardly believed
     total = np.add.reduce(nats, axis=0)
     np.maximum(total, smoothed + FADE * (total - smoothed), out=smoothed)
+    told = noted = smoothed.copy()
+    if trifle is not None:
+        matters = np.maximum.reduce(away, axis=0) > trifle
+        told = noted * matters
+        nats *= matters
 
     flagged = guarded & (np.maximum.reduce(z[:3], axis=0) > GATE)
     wild += ONE
     wild *= flagged
     lasting = wild > relearn
-    open_to = ~flagged | lasting
+    learnt = ~flagged | lasting
+    open_to = learnt.astype(np.float32)
     count_in(TAIL_SCALE, counts, total_counted, z, ((wild <= ONE) | lasting) & (n >= FEW))
     records["tails"] = counts.reshape(TAILS * BINS, -1).T
     records["counted"] = total_counted
@@ -188,12 +206,22 @@ def observe(records: NDArray[np.void], x: F64, at: LocalTime, relearn: int) -> t
     last[:] = value
     before = n.copy()
     n += ONE
-    accumulate(records, block, value, at, open_to)
+    accumulate(records, block, value, at, learnt)
     records["anchor"] = anchor
     band = THREE * scale + TWO * scales[1]
     rate = move / scale
-    seen = Observed(before, young, z, nats, smoothed.copy(), louder, rate, anchor, value, expected, band, flagged)
+    seen = Observed(before, young, z, nats, told, noted, louder, rate, anchor, value, expected, band, flagged, trifle)
     return seen, block
+
+
+def _trifle(changing: F32, guarded: Bools, anchor: F64) -> F32 | None:
+    """What is too small to matter (n), of known series by the share of readings at which they change; None: nothing."""
+    flat = guarded & (changing < LIVELY)
+    if not np.count_nonzero(flat):
+        return None
+    share = TRIFLE * flat * np.minimum((LIVELY - changing) * FLAT, ONE)
+    small: F32 = (share * np.minimum(np.abs(anchor), VALUE_LIMIT)).astype(np.float32)
+    return small
 
 
 def keep(records: NDArray[np.void], block: F32, x: F64, flagged: Bools) -> None:

@@ -5,6 +5,8 @@ Below 0.1 nothing has moved to speak of, above 0.25 much has (Siddiqi, Credit Ri
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import numpy as np
 
@@ -44,14 +46,24 @@ def drift(reference: Sketch, values: F64) -> float | None:
     known = _known(values)
     if known.size < FEWEST:
         return None
-    before = np.asarray(reference.shares)
-    after = _shares(known, np.asarray(reference.bounds))
+    before, after = np.asarray(reference.shares), _shares(known, np.asarray(reference.bounds))
+    return stability(before, reference.rows, after, known.size)
+
+
+def stability(before: F64, rows_before: int, after: F64, rows_after: int) -> float:
+    """The index of two distributions over the same bins: their shares (bins), and of how many values each."""
     both = (before + after) / 2
     a, b = (
         ((share * rows + PRIOR * both) / (rows + PRIOR))[both > 0]
-        for share, rows in ((before, reference.rows), (after, known.size))
+        for share, rows in ((before, rows_before), (after, rows_after))
     )
     return float(((b - a) * np.log(b / a)).sum())
+
+
+def beyond_target(openings: int, device_weeks: float, target_a_week: float) -> bool:
+    """Are there more openings than the target explains, at three standard deviations of a Poisson count, and one?"""
+    expected = target_a_week * device_weeks
+    return openings > expected + 3 * math.sqrt(expected) + 1
 
 
 def _known(values: F64) -> F64:

@@ -79,9 +79,18 @@ def frequency(devices: NDArray[np.void]) -> F32:
 
 
 def advance(
-    devices: NDArray[np.void], ts: I64, surprise: F32, bar: F32, measured: Bools, config: DetectorConfig
+    devices: NDArray[np.void],
+    ts: I64,
+    surprise: F32,
+    bar: F32,
+    measured: Bools,
+    config: DetectorConfig,
+    early: Bools | None = None,
 ) -> I64:
-    """Take a reading of each device, in order; the edge each makes, as an index into PHASES."""
+    """Take a reading of each device, in order; the edge each makes, as an index into PHASES.
+
+    early: which may open although their device still warms up
+    """
     readings, raised, since_edge, quiet = (devices[name] for name in ("readings", "raised", "since_edge", "quiet"))
     readings += measured
     devices["known"] += measured
@@ -89,7 +98,8 @@ def advance(
     warm = measured & (readings > config.warm_readings)
     raised -= warm * raised * np.float32(1.0 / config.raised_readings)
     edge = np.zeros(ts.size, np.int64)
-    opening = warm & ~was_open & (surprise >= bar)
+    may_open = warm if early is None else warm | (early & measured)
+    opening = may_open & ~was_open & (surprise >= bar)
     if np.count_nonzero(opening):
         edge[opening] = 1
         for name in ("opened_ts", "edge_ts", "quiet_ts"):

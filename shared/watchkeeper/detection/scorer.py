@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.detection.baseline import NOTHING, YOUNG, Observed, keep, observe
+from watchkeeper.detection.classes import EARLY_BARS, EARLY_READINGS, ClassKnowledge, Cold, Kin, cold, kin_of
 from watchkeeper.detection.config import DEFAULT, DetectorConfig
 from watchkeeper.detection.episode import (
     PHASES,
@@ -33,7 +34,7 @@ from watchkeeper.detection.features import FEATURE_NAMES, features
 from watchkeeper.detection.joint import join
 from watchkeeper.detection.model import Model
 from watchkeeper.detection.season import LocalTime, utc
-from watchkeeper.detection.series import F32, F64, I64, Bools
+from watchkeeper.detection.series import F32, F64, I64, INDEX, Bools, put_back, taken
 from watchkeeper.detection.state import MOST_PLACES, DetectorState
 
 SEVERAL: F32 = np.float32(3.0) * np.log(np.maximum(np.arange(MOST_PLACES + 1), 1)).astype(np.float32)
@@ -102,6 +103,13 @@ class _Round(NamedTuple):
     x: F64  # (pairs)
 
 
+class _Judges(NamedTuple):
+    """Whose word is heard beside the device's own past."""
+
+    model: Model | None
+    kin: Kin | None
+
+
 class _Plan(NamedTuple):
     rounds: list[_Round]
     unscored: int
@@ -117,6 +125,7 @@ def score(  # noqa: PLR0913 - a batch is columns
     *,
     local: LocalTime | None = None,
     model: Model | None = None,
+    classes: Sequence[ClassKnowledge | None] = (),
     config: DetectorConfig = DEFAULT,
     views: bool = False,
 ) -> Scored:
@@ -125,15 +134,16 @@ def score(  # noqa: PLR0913 - a batch is columns
     devices, metrics  distinct names; device  int (n) into devices; ts  int64 (n), epoch ms
     values            float64 (n, m); NaN and infinities are absent values
     local             the time by the devices' own clocks; without: UTC, with rest at weekends
+    classes           what is known of the class of each device; without: nothing of any
     A reading older than its device's last is scored, and changes nothing. ValueError if shapes or names do not fit.
     """
     plan = _plan(state, devices, device, ts, metrics, values, config)
     n, times = len(ts), np.asarray(ts, np.int64)
-    local = local or utc(times)
-    out = Scored(np.zeros(n), np.ones(n, bool), np.zeros(n, bool), [], plan.unscored, _no_views(n, metrics, views))
+    local, by = local or utc(times), _Judges(model, kin_of(classes, device))
+    out = Scored(np.zeros(n), np.zeros(n, bool), np.zeros(n, bool), [], plan.unscored, _no_views(n, metrics, views))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for each in plan.rounds:
-            _take(state, each, times[each.readings], local, metrics, model, config, out)
+            _take(state, each, times[each.readings], local, metrics, by, config, out)
     out.edges.sort(key=lambda edge: edge.row)
     return out
 
@@ -163,13 +173,13 @@ def _take(
     ts: I64,
     local: LocalTime,
     metrics: Sequence[str],
-    model: Model | None,
+    by: _Judges,
     config: DetectorConfig,
     out: Scored,
 ) -> None:
     """Measure, learn and judge one round; fills its readings' places in `out`."""
     r = each.readings.size
-    devices = state.devices[each.rows]
+    devices = taken(state.devices, each.rows)
     moved = ts != devices["last_ts"]
     ordered = in_order(devices, ts, config)
     clocks = None if np.count_nonzero(ordered) == r else devices.copy()
@@ -178,42 +188,41 @@ def _take(
     keep(records, block, each.x, seen.flagged)
 
     present = each.held > 0
-    single, n = np.zeros(r, np.float32), np.zeros(r, np.float32)
-    if each.local.size:
-        single[present] = np.maximum.reduceat(seen.smoothed, each.starts)
-        n[present] = np.maximum.reduceat(seen.n, each.starts)
-    single -= SEVERAL[each.held]
-    np.maximum(single, NOTHING, out=single)
-    if model is not None:
-        single += _forest(model, devices, seen, each)
-    single = believed(single, n)
+    n = _greatest(seen.n, each)
+    forest = NOTHING if by.model is None else _forest(by.model, devices, seen, each)
+    single = believed(_most(seen.smoothed, each) + forest, n)
+    noted = single if seen.trifle is None else believed(_most(seen.noted, each) + forest, n)
     end_blocks(devices, moved, config)
     often = frequency(devices)
     alone = single / bar_of(devices, often, n, config)
     jointly = believed(joined.nats, n) / joint_bar_of(often, config)
+    new = early = None
+    if by.kin is not None:
+        of = by.kin.device[each.readings]
+        new = _cold(by.kin, of, state, each, seen, metrics)
+        alone, jointly, early = _by_class(by.kin, of, new, devices, alone, jointly)
     together = jointly > alone
     unit = np.float32(config.open_surprise)
     surprise = unit * np.where(together, jointly, alone)
     bar = unit * (np.float32(1.0) + devices["raised"])
     measured = present & ordered
-    edge = advance(devices, ts, surprise, bar, measured, config)
-    note(devices, single, measured & (devices["readings"] > config.warm_readings))
+    edge = advance(devices, ts, surprise, bar, measured, config, early)
+    note(devices, noted, measured & (devices["readings"] > config.warm_readings))
 
-    if clocks is None:
-        state.devices[each.rows], state.series[each.slots] = devices, records
-    else:
-        state.devices[each.rows] = np.where(ordered, devices, clocks)
+    slots = each.slots
+    if clocks is not None:
         learnt = ordered[each.local]
-        state.series[each.slots[learnt]] = records[learnt]
-        edge = edge * ordered
-        devices = np.where(ordered, devices, clocks)
+        slots, records = slots[learnt], records[learnt]
+        devices, edge = np.where(ordered, devices, clocks), edge * ordered
+    put_back(state.devices, each.rows, devices)
+    put_back(state.series, slots, records)
     out.score[each.readings] = surprise / (surprise + unit)
     out.warming[each.readings] = devices["readings"] <= config.warm_readings
     out.anomalous[each.readings] = devices["is_open"] > 0
     edges = edge.nonzero()[0]
     if not edges.size and out.views is None:
         return
-    seen_views = _views(each, seen, joined.share, together, surprise)
+    seen_views = _views(each, seen, joined.share, together, surprise, new)
     if out.views is not None:
         for whole, part in zip(out.views, seen_views, strict=True):
             whole[each.readings[each.local], each.column] = part
@@ -227,11 +236,49 @@ def _take(
 def _measure(
     state: DetectorState, each: _Round, local: LocalTime, config: DetectorConfig
 ) -> tuple[Observed, F32, NDArray[np.void]]:
-    records = state.series[each.slots]
+    records = taken(state.series, each.slots)
     rows = each.readings[each.local]
     at = LocalTime(local.ms[rows], local.resting[rows])
     seen, block = observe(records, each.x, at, config.relearn_readings)
     return seen, block, records
+
+
+def _cold(kin: Kin, of: I64, state: DetectorState, each: _Round, seen: Observed, metrics: Sequence[str]) -> Cold | None:
+    """What the classes say of series that are young; before the state has learnt the round."""
+    if not np.count_nonzero(seen.n < YOUNG):
+        return None
+    names = [metrics[column] for column in each.column.tolist()]
+    records = state.series[each.slots]
+    before = records["anchor"] + records["fields"][:, INDEX["last"]]
+    return cold(kin, of, each.local, names, each.x, seen.n, before)
+
+
+def _by_class(
+    kin: Kin, of: I64, new: Cold | None, devices: NDArray[np.void], alone: F32, jointly: F32
+) -> tuple[F32, F32, Bools | None]:
+    """Surprises in bars (r), with what the classes say of new devices, by the classes' factors; who may open early."""
+    early = None
+    if new is not None:
+        alone = np.maximum(alone, new.bars)
+        early = kin.early[of] & (new.bars >= EARLY_BARS) & (devices["readings"] >= EARLY_READINGS - 1)
+    if kin.moved:
+        alone, jointly = alone / kin.factors[of], jointly / kin.factors[of]
+    return alone, jointly, early
+
+
+def _greatest(of: F32, each: _Round) -> F32:
+    """The greatest (r) of what each reading has (pairs), 0 where it has none."""
+    most = np.zeros(each.readings.size, np.float32)
+    if of.size:
+        most[each.held > 0] = np.maximum.reduceat(of, each.starts)
+    return most
+
+
+def _most(nats: F32, each: _Round) -> F32:
+    """The greatest of the nats (pairs) of each reading (r), less what the greatest of several is by chance."""
+    most = _greatest(nats, each)
+    most -= SEVERAL[each.held]
+    return np.maximum(most, NOTHING, out=most)
 
 
 def _forest(model: Model, devices: NDArray[np.void], seen: Observed, each: _Round) -> F32:
@@ -261,8 +308,8 @@ def _plan(
     if values.shape != (n, len(metrics)) or len(device) != n:
         raise ValueError(f"{n} times, {len(device)} devices and values of {values.shape} for {len(metrics)} metrics")
     names, column_of = _by_name(tuple(metrics))
-    if len(set(devices)) != len(devices) or len(set(names)) != len(names):
-        raise ValueError("devices and metrics must be distinct")
+    if len(set(devices)) != len(devices):
+        raise ValueError("devices must be distinct")
     if n and not 0 <= int(np.minimum.reduce(device)) <= int(np.maximum.reduce(device)) < len(devices):
         raise ValueError("a reading names a device that is not listed")
     ordered = values[:, column_of]
@@ -274,22 +321,40 @@ def _plan(
             state.add(int(own[row]), names[column], config.most_metrics)
         slots = state.find(own, names, config.most_metrics)
     scored = finite & (slots >= 0)
-    unscored = int(np.count_nonzero(finite) - np.count_nonzero(scored))
+    every = np.count_nonzero(scored)
+    unscored = int(np.count_nonzero(finite) - every) if every < scored.size else 0
     rounds = []
     for readings in _turns(own):
-        whole = scored[readings]
-        local, at = whole.nonzero()
-        held = np.add.reduce(whole, axis=1, dtype=np.int64)
-        starts = (held.cumsum() - held)[held > 0]
-        rows = readings[local]
-        part = (local, held, starts, column_of[at], slots[rows, at], ordered[rows, at])
-        rounds.append(_Round(readings, own[readings], *part))
+        if 0 < every == scored.size:
+            part = _grid(readings.size, column_of.tobytes())
+            pairs = (slots.take(readings, axis=0).reshape(-1), ordered.take(readings, axis=0).reshape(-1))
+        else:
+            whole = scored[readings]
+            local, at = whole.nonzero()
+            held = np.add.reduce(whole, axis=1, dtype=np.int64)
+            rows = readings[local]
+            part = (local, held, (held.cumsum() - held)[held > 0], column_of[at])
+            pairs = (slots[rows, at], ordered[rows, at])
+        rounds.append(_Round(readings, own[readings], *part, *pairs))
     return _Plan(rounds, unscored)
+
+
+@lru_cache(maxsize=64)
+def _grid(readings: int, column_of: bytes) -> tuple[I64, I64, I64, I64]:
+    """Of so many readings that have a value of each of these columns: `local`, `held`, `starts` and `column`."""
+    columns = np.frombuffer(column_of, np.int64)
+    local = np.repeat(np.arange(readings), columns.size)
+    grid = local, np.full(readings, columns.size), np.arange(readings) * columns.size, np.tile(columns, readings)
+    for part in grid:
+        part.setflags(write=False)
+    return grid
 
 
 @lru_cache(maxsize=256)
 def _by_name(metrics: tuple[str, ...]) -> tuple[tuple[str, ...], I64]:
-    """The metrics in order of name, and the column of each."""
+    """The metrics in order of name, and the column of each. ValueError: one is there twice."""
+    if len(set(metrics)) != len(metrics):
+        raise ValueError("metrics must be distinct")
     column_of = np.array(sorted(range(len(metrics)), key=metrics.__getitem__), np.int64)
     column_of.setflags(write=False)
     return tuple(metrics[column] for column in column_of.tolist()), column_of
@@ -311,15 +376,23 @@ def _no_views(n: int, metrics: Sequence[str], wanted: bool) -> Views | None:  # 
     return Views(*(np.full((n, len(metrics)), np.nan) for _ in range(4))) if wanted else None
 
 
-def _views(each: _Round, seen: Observed, share: F32, together: Bools, surprise: F32) -> Views:
+def _views(each: _Round, seen: Observed, share: F32, together: Bools, surprise: F32, new: Cold | None) -> Views:
     """What was seen of each pair: arrays (pairs)."""
     lone = seen.nats.sum(axis=0)
-    weight = np.where(together[each.local], share, np.maximum(lone, seen.smoothed)).astype(np.float64)
+    own = np.maximum(lone, seen.smoothed)
+    weight = np.where(together[each.local], share, own if new is None else np.maximum(own, new.parts)).astype(
+        np.float64
+    )
     weight += 1e-9 * (1.0 + seen.z[:3].max(axis=0))
     contribution = surprise[each.local] * weight / np.bincount(each.local, weights=weight)[each.local]
     expected = seen.anchor + seen.expected.astype(np.float64)
     half = seen.band.astype(np.float64)
-    return Views(expected, expected - half, expected + half, contribution)
+    low, high = expected - half, expected + half
+    if new is not None:  # its own past says less than its class does
+        told = new.parts > lone
+        low, high = np.where(told, new.low, low), np.where(told, new.high, high)
+        expected = np.where(told, (low + high) / 2.0, expected)
+    return Views(expected, low, high, contribution)
 
 
 def _edge(

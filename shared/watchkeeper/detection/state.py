@@ -9,6 +9,7 @@ converted: earlier.py, second.py.
 import copy
 import zlib
 from collections.abc import Sequence
+from itertools import repeat
 
 import msgspec
 import numpy as np
@@ -72,6 +73,9 @@ class DetectorState:
     def device_rows(self, names: Sequence[str]) -> I64:
         """The rows of devices, made when they are first seen."""
         known = self.rows
+        found = np.fromiter(map(known.get, names, repeat(-1)), np.int64, len(names))
+        if not np.count_nonzero(found < 0):
+            return found
         for name in names:
             if name not in known:
                 known[name] = len(known)

@@ -17,7 +17,7 @@ import msgspec
 from watchkeeper.bundles import stored_bundle
 from watchkeeper.detection.model import Model
 from watchkeeper.errors import ConfigError, ModelError, StateError
-from watchkeeper.published import model_key
+from watchkeeper.model_in_force import model_key
 from watchkeeper.records import Episode
 from watchkeeper.reprocessing.copies import Copy
 from watchkeeper.reprocessing.plan import ROOT, Done, Held, Plan, Under, attempt_prefix, copy_of, plan_key

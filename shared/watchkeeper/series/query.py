@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from watchkeeper.ports import Blobs
+    from watchkeeper.series.manifest import KnownDevice
     from watchkeeper.series.section import DeviceKey
 
 Point = tuple[int, float]
@@ -106,17 +107,31 @@ def history(blobs: Blobs, shard: int, start: int | None = None, end: int | None 
 
     StateError: something stored is damaged.
     """
-    for known in reading(blobs, shard, lambda reader: reader.state.devices()):
-        rows = readings(blobs, shard, known.tenant, known.device, start, end)
-        if len(rows.ts):
-            order, group = _places(rows.ts, rows.flags)
-            values = np.full((len(rows.metrics), group[-1] + 1), np.nan)
-            for row, column in zip(values, rows.values[:, order], strict=True):
-                present = ~np.isnan(column)
-                row[group[present]] = column[present]  # of several at one place, the last stays
-            last = np.flatnonzero(np.diff(group, append=-1))
-            ts, flags = rows.ts[order][last], rows.flags[order][last]
-            yield DeviceHistory(known.tenant, known.device, rows.metrics, ts, values, flags)
+    for known in known_devices(blobs, shard):
+        found = device_history(blobs, shard, known.tenant, known.device, start, end)
+        if found is not None:
+            yield found
+
+
+def known_devices(blobs: Blobs, shard: int) -> list[KnownDevice]:
+    """The devices of a shard that have stored readings. StateError: its manifest is damaged."""
+    return reading(blobs, shard, lambda reader: list(reader.state.devices()))
+
+
+def device_history(
+    blobs: Blobs, shard: int, tenant: str, device: str, start: int | None = None, end: int | None = None
+) -> DeviceHistory | None:
+    """The final readings of a device in [start, end). None: there are none. StateError: something stored is damaged."""
+    rows = readings(blobs, shard, tenant, device, start, end)
+    if not len(rows.ts):
+        return None
+    order, group = _places(rows.ts, rows.flags)
+    values = np.full((len(rows.metrics), group[-1] + 1), np.nan)
+    for row, column in zip(values, rows.values[:, order], strict=True):
+        present = ~np.isnan(column)
+        row[group[present]] = column[present]  # of several at one place, the last stays
+    last = np.flatnonzero(np.diff(group, append=-1))
+    return DeviceHistory(tenant, device, rows.metrics, rows.ts[order][last], values, rows.flags[order][last])
 
 
 def _bounds(start: int | None, end: int | None) -> tuple[int, int]:

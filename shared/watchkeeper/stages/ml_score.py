@@ -13,7 +13,7 @@ from watchkeeper.detection.scorer import score
 from watchkeeper.detection.season import LocalTime
 from watchkeeper.detection.state import VERSION, DetectorState
 from watchkeeper.ids import episode_id, text_id
-from watchkeeper.knowledge.calendars import WORKING_WEEK, offsets
+from watchkeeper.knowledge.calendars import offsets
 from watchkeeper.knowledge.catalogue import ITSELF
 from watchkeeper.outcome import Delivered, Emit, Outcome
 from watchkeeper.packs import Pack, Table
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from watchkeeper.context import Context
+    from watchkeeper.detection.classes import ClassKnowledge
     from watchkeeper.detection.scorer import Edge
-    from watchkeeper.knowledge.calendars import Calendar
     from watchkeeper.knowledge.catalogue import Catalogue
     from watchkeeper.packs import Ints
 
@@ -77,25 +77,38 @@ def _scored(pack: Pack, state: DetectorState, ctx: Context) -> tuple[list[Table]
 
 def _score(pack: Pack, table: Table, state: DetectorState, ctx: Context) -> tuple[Table, list[Edge], int]:
     # A device that has changed its site is listed twice, and is one device all the same.
-    names = {f"{who.tenant}\0{who.device}": None for who in pack.devices}
-    number = {name: index for index, name in enumerate(names)}
-    device = np.array([number[f"{who.tenant}\0{who.device}"] for who in pack.devices], np.int64)[table.device]
+    listed = [f"{who.tenant}\0{who.device}" for who in pack.devices]
+    names, device = list(dict.fromkeys(listed)), table.device
+    if len(names) < len(listed):
+        number = {name: index for index, name in enumerate(names)}
+        device = np.array([number[name] for name in listed], np.int64)[device]
     local = local_time(pack, table, ctx.bundle.catalogue)
-    scored = score(state, list(names), device, table.ts, table.metrics, table.values.T, local=local, model=ctx.model)
+    classes = _classes(names, ctx)
+    scored = score(
+        state, names, device, table.ts, table.metrics, table.values.T, local=local, model=ctx.model, classes=classes
+    )
     flags = table.flags.copy()
     flags[scored.warming] |= Flag.WARMING
     flags[scored.anomalous] |= Flag.ANOMALOUS
     return dataclasses.replace(table, flags=flags, score=scored.score), scored.edges, scored.unscored
 
 
+def _classes(names: Sequence[str], ctx: Context) -> list[ClassKnowledge | None]:
+    """What is known of the class of each device, by the tenant and name of it."""
+    book, profile = ctx.classes, ctx.bundle.catalogue.profile
+    if book is None:
+        return []
+    apart = (name.split("\0", 1) for name in names)
+    return [book.of(tenant, profile(device).class_name) for tenant, device in apart]
+
+
 def local_time(pack: Pack, table: Table, catalogue: Catalogue) -> LocalTime:
     """The time of a table's readings by the clocks of their devices, and whether those rest on that day."""
-    weeks: dict[tuple[str, Calendar], int] = {}
-    profiles = [catalogue.profile(who.device) for who in pack.devices]
-    week = np.array([weeks.setdefault((p.time_zone, p.calendar or WORKING_WEEK), len(weeks)) for p in profiles])
+    clock = np.fromiter(map(catalogue.clock, [who.device for who in pack.devices]), np.int64, len(pack.devices))
     ms, resting = table.ts.copy(), np.zeros(len(table), np.bool_)
-    for (zone, calendar), number in weeks.items():
-        here = week[table.device] == number
+    for number in np.unique(clock).tolist():
+        zone, calendar = catalogue.clocks[number]
+        here = clock[table.device] == number
         ms[here] += offsets(table.ts[here], calendar.time_zone or zone)
         resting[here] = calendar.rests(ms[here])
     return LocalTime(ms, resting)
@@ -103,6 +116,8 @@ def local_time(pack: Pack, table: Table, catalogue: Catalogue) -> LocalTime:
 
 def _apart(pack: Pack) -> bool:
     """Is every device in one table only? Then tables can be scored one by one without mixing up its order."""
+    if len(pack.tables) == 1:
+        return True
     held = [{pack.devices[device].device for device in np.unique(table.device)} for table in pack.tables]
     return sum(map(len, held)) == len(set().union(*held))
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ESCALATE_MS = 15 * 60_000
 ESCALATIONS = 3
 GIVE_UP_AFTER = 500  # attempts: about two days
+TURN_MS = 30_000  # that a delivery belongs to who has begun it: the timer may run elsewhere, while it is being sent
 ONLY = 0  # notify has one state in all
 
 
@@ -47,7 +48,8 @@ def notify(batch: Sequence[Delivered], ctx: Context) -> Outcome:
         if after.pages and not (alert.status == "update" and after.status == "resolved"):
             said = msgspec.structs.replace(after, status=alert.status, ts=alert.ts)
             name = f"{alert.id}/{alert.status}-{alert.ts}"
-            _send([Delivery(name, receiver, said) for receiver in ctx.receivers], state, ctx, outcome)
+            receivers = ctx.receivers_for(after.severity)
+            _send([Delivery(name, receiver, said) for receiver in receivers], state, ctx, outcome)
     versions = {key: version for key, (_, version) in held.items()}
     outcome.puts[:0] = [Put(ALERTS, *key, kept[key], versions.get(key, ABSENT)) for key in keys if key in changed]
     return outcome
@@ -58,9 +60,11 @@ def retry_and_escalate(ctx: Context) -> Outcome:
     state: NotifyState = ctx.states[ONLY]
     outcome = Outcome()
     _settle(state, ctx, outcome)
-    due = [delivery for delivery in state.pending.values() if delivery.next_try <= ctx.now]
-    outcome.sends += due
-    outcome.counts["retries"] += len(due)
+    for name, delivery in state.pending.items():
+        if delivery.next_try <= ctx.now:
+            state.pending[name] = _begun(delivery, ctx.now)
+            outcome.sends.append(state.pending[name])
+    outcome.counts["retries"] += len(outcome.sends)
     _escalate(state, ctx, outcome)
     outcome.states.add(ONLY)
     return outcome
@@ -77,7 +81,7 @@ def _settle(state: NotifyState, ctx: Context, outcome: Outcome) -> None:
             del state.pending[name]
             outcome.puts.append(Put(OUTBOX, *key, msgspec.structs.replace(delivery, state="given up")))
             outcome.counts["deliveries_given_up"] += 1
-        else:
+        elif delivery.attempts > state.pending[name].attempts:  # else it is on its way
             state.pending[name] = delivery
 
 
@@ -102,7 +106,8 @@ def _escalate(state: NotifyState, ctx: Context, outcome: Outcome) -> None:
         again = waiting.again + 1
         state.unanswered[alert_id] = Unanswered(waiting.tenant, ctx.now, again)
         repeated = msgspec.structs.replace(alert[0], title=f"Not acknowledged: {alert[0].title}")
-        _send([Delivery(f"{alert_id}/again-{again}", name, repeated) for name in ctx.receivers], state, ctx, outcome)
+        names = ctx.receivers_for(repeated.severity)
+        _send([Delivery(f"{alert_id}/again-{again}", name, repeated) for name in names], state, ctx, outcome)
         outcome.counts["escalations"] += 1
 
 
@@ -117,8 +122,13 @@ def _send(deliveries: Sequence[Delivery], state: NotifyState, ctx: Context, outc
             if name in state.pending:
                 continue  # said twice in one batch
             outcome.puts.append(Put(OUTBOX, delivery.receiver, delivery.id, delivery, ABSENT))
-        waiting = state.pending[name] = known[0] if known else delivery
-        outcome.sends.append(waiting)
+        state.pending[name] = _begun(known[0] if known else delivery, ctx.now)
+        outcome.sends.append(state.pending[name])
+
+
+def _begun(delivery: Delivery, now: int) -> Delivery:
+    """A delivery that is sent once this state is written, by who has written it; by others only after its turn."""
+    return msgspec.structs.replace(delivery, next_try=now + TURN_MS)
 
 
 def _merge(before: Alert | None, alert: Alert, now: int) -> Alert:

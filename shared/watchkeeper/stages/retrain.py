@@ -32,14 +32,15 @@ UNFIT = Flag.ANOMALOUS | Flag.LATE
 def retrain(ports: Ports, shards: int, now: int) -> Model:
     """A new model from all devices of all shards. ModelError: there is too little to learn from.
 
-    Learns from the last month; where that holds nothing (old data that were sent later), from all there is. How the
-    values were distributed is stored beside the model: what drift is measured against.
+    Learns from the last month; where that holds nothing (old data that were sent later), from all there is up to `now`,
+    never from what comes later: that is what it is judged by. How the values were distributed is stored beside the
+    model: what drift is measured against.
     """
     reference = Reference()
-    features = training_features(_histories(ports, shards, now - LOOK_BACK_MS, reference))
+    features = training_features(_histories(ports, shards, now - LOOK_BACK_MS, now, reference))
     if not len(features):
         reference = Reference()
-        features = training_features(_histories(ports, shards, None, reference))
+        features = training_features(_histories(ports, shards, None, now, reference))
     if not len(features):
         message = f"no device has the {DEFAULT.warm_readings} readings of a metric that it takes to learn from"
         raise ModelError(message)
@@ -49,10 +50,10 @@ def retrain(ports: Ports, shards: int, now: int) -> Model:
     return model
 
 
-def _histories(ports: Ports, shards: int, start: int | None, reference: Reference) -> Iterator[History]:
+def _histories(ports: Ports, shards: int, start: int | None, end: int, reference: Reference) -> Iterator[History]:
     reviews: dict[str, list[Review]] = {}
     for shard in range(shards):
-        for device in history(ports.blobs, shard, start):
+        for device in history(ports.blobs, shard, start, end):
             if device.tenant not in reviews:
                 reviews[device.tenant] = reviews_of(ports.tables, device.tenant)
             theirs = [review for review in reviews[device.tenant] if review.device == device.device]

@@ -10,6 +10,7 @@ import numpy as np
 from watchkeeper.checking.foretold import foretold
 from watchkeeper.checking.hearing import HeardAgain, hear
 from watchkeeper.checking.pack_check import Found, PackCheck
+from watchkeeper.checking.roster import Present, Roster
 from watchkeeper.checking.withdrawal import Withdrawn, withdraw
 from watchkeeper.ids import episode_id, text_id
 from watchkeeper.outcome import Delivered, Emit, Outcome
@@ -38,31 +39,27 @@ def rule_check(batch: Sequence[Delivered], ctx: Context) -> Outcome:
 
 
 def _check(pack: Pack, state: CheckState, ctx: Context, outcome: Outcome) -> None:
-    profiles = [ctx.bundle.catalogue.profile(who.device) for who in pack.devices]
-    slots = np.array([state.slot(who.tenant, who.device, who.site) for who in pack.devices], np.int64)
-    rules = ctx.bundle.rules
-    groups = [rules.group(of.class_name, who.site, who.device) for of, who in zip(profiles, pack.devices, strict=True)]
-    quiet_ms = np.array([group.quiet_ms for group in groups])
+    if state.roster is None or state.roster.bundle is not ctx.bundle:
+        state.roster = Roster(ctx.bundle)
+    here = state.roster.find(state, pack.devices)
+    quiet_ms = np.array([kind.group.quiet_ms for kind in here.kinds])[here.kind]
     checked = pack.with_tables([dataclasses.replace(table, rules={}) for table in pack.tables])
     for table in checked.tables:
-        for heard in hear(state, table, slots, quiet_ms):
-            group = groups[table.device[heard.row]]
+        for heard in hear(state, table, here.slots, quiet_ms):
+            group = here.of(table.device[heard.row]).group
             for anomaly in _no_longer_silent(heard, group, state, ctx):
                 origin = pack.origin_at(table, heard.row)
                 outcome.emits.append(Emit(RAG_ERROR_REPORTING, pack.shard, anomaly, origin))
-    for slot, who in zip(slots.tolist(), pack.devices, strict=True):
-        if state.devices[slot].site != who.site:
-            state.moved(slot, who.site)
-    zones = [profile.time_zone for profile in profiles]
-    classes = [profile.class_name for profile in profiles]
-    check = PackCheck(checked, state, rules, slots, groups, zones)
-    for foreseen in state.foresight.look(check.views, groups):
+    state.roster.settle(state, here, pack.devices)
+    check = PackCheck(checked, state, ctx.bundle.rules, here)
+    for foreseen in state.foresight.look(check.views, here):
         who = pack.devices[foreseen.table.device[foreseen.row]]
-        anomaly = foretold(foreseen, who, classes[foreseen.table.device[foreseen.row]], ctx.bundle.version)
+        class_name = here.of(foreseen.table.device[foreseen.row]).class_name
+        anomaly = foretold(foreseen, who, class_name, ctx.bundle.version)
         origin = pack.origin_at(foreseen.table, foreseen.row)
         outcome.emits.append(Emit(RAG_ERROR_REPORTING, pack.shard, anomaly, origin))
     for edge in check.run():
-        anomaly, origin = _broken(pack, edge, classes, ctx), pack.origin_at(edge.table, edge.row)
+        anomaly, origin = _broken(pack, edge, here, ctx), pack.origin_at(edge.table, edge.row)
         outcome.emits.append(Emit(RAG_ERROR_REPORTING, pack.shard, anomaly, origin))
     outcome.emits.append(Emit(RULE_CHECK_OUTPUT, pack.shard, checked))
 
@@ -164,7 +161,7 @@ def _withdrawn(ended: Withdrawn, ctx: Context) -> Anomaly:
     )
 
 
-def _broken(pack: Pack, found: Found, classes: Sequence[str], ctx: Context) -> Anomaly:
+def _broken(pack: Pack, found: Found, here: Present, ctx: Context) -> Anomaly:
     rule, table, row = found.rule, found.table, found.row
     who, ts = pack.devices[table.device[row]], int(table.ts[row])
     metrics = _views(found)
@@ -175,7 +172,7 @@ def _broken(pack: Pack, found: Found, classes: Sequence[str], ctx: Context) -> A
         tenant=who.tenant,
         site=who.site,
         device=who.device,
-        device_class=classes[table.device[row]],
+        device_class=here.of(table.device[row]).class_name,
         detector=detector,
         phase=found.edge,
         ts=ts,

@@ -2,7 +2,8 @@ import msgspec
 import pytest
 
 from watchkeeper.errors import ConfigError, Unavailable
-from watchkeeper.records import Alert
+from watchkeeper.ports import takes
+from watchkeeper.records import Alert, Severity
 from watchkeeper_adapters.receiver_settings import open_receiver, open_receivers
 from watchkeeper_adapters.receivers import ConsoleReceiver, FileReceiver, WebhookReceiver
 
@@ -46,6 +47,19 @@ def test_names_tell_receivers_apart_and_are_the_same_at_every_start():
     assert sum(name.startswith("webhook-hooks.example.com-") for name in first) == 2
 
 
+def test_severities_before_a_receiver_are_those_it_is_for(hook_server, alert):
+    spec = f"emergency + critical/webhook={hook_server.url}/a/b=c"
+    receiver = open_receiver(spec)
+    assert receiver.severities == {Severity.CRITICAL, Severity.EMERGENCY}
+    assert [takes(receiver, severity) for severity in Severity] == [False, False, True, True]
+    assert receiver.name == open_receiver(spec.replace("emergency + critical", "critical+emergency")).name
+    receiver.send(alert)
+    assert hook_server.seen[0].path == "/a/b=c"
+    same = f"webhook={hook_server.url}/a/b=c"
+    assert len(open_receivers([same, f"info/{same}", f"critical/{same}", f"info/{same}"])) == 3
+    assert all(takes(open_receiver(same), severity) for severity in Severity)
+
+
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
@@ -61,6 +75,14 @@ def test_names_tell_receivers_apart_and_are_the_same_at_every_start():
         ("webhook=https://host:SECRET/", "host or port"),
         ("webhook=https://host/a SECRET", "not an address"),
         ("webhook=https:///SECRET", "not an address"),
+        (
+            "crit/teams=https://host/SECRET",
+            r"severity 'crit' is none.*: info, warning, critical, emergency; write",
+        ),
+        ("critical,info/teams=https://host/SECRET", "severity 'critical,info' is none"),
+        ("/teams=https://host/SECRET", "severity '' is none"),
+        ("critical/team=https://host/SECRET", r"unknown receiver 'team' \(did you mean 'teams'\?\)"),
+        ("critical/https://host/SECRET", "bare address"),
         ("file=/no/such/directory/alerts.jsonl", "not a file in a directory that is there"),
     ],
 )

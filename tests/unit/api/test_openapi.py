@@ -18,11 +18,13 @@ OPERATIONS = {
     ("get", "/api/devices/{device}"): "DeviceDetail",
     ("get", "/api/devices/{device}/quality"): "Quality",
     ("get", "/api/devices/{device}/forecast"): "Forecast",
+    ("get", "/api/devices/{device}/calibration"): "Calibration",
     ("get", "/api/devices/{device}/series"): "Series",
     ("get", "/api/anomalies"): "AnomalyList",
     ("post", "/api/anomalies/{anomaly}/review"): "Review",
     ("get", "/api/alerts"): "AlertList",
     ("post", "/api/alerts/{alert}/acknowledge"): "Acknowledgement",
+    ("get", "/api/listen"): "Invitation",
     ("get", "/api/rules"): "RuleList",
     ("post", "/api/rules/validate"): "Validation",
     ("post", "/api/rules/try"): "TrialAnswer",
@@ -31,6 +33,7 @@ OPERATIONS = {
     ("post", "/api/bundles/rollback"): "BundleMoved",
     ("get", "/api/bundles/{version}"): "BundleView",
     ("get", "/api/bundles/{version}/diff"): "BundleDiff",
+    ("get", "/api/models"): "ModelList",
     ("get", "/api/status"): "Status",
     ("get", "/api/pipeline"): "PipelineView",
     ("get", "/metrics"): None,
@@ -121,7 +124,8 @@ def test_operation_ids_are_unique(document):
     ("path", "model"),
     [(path, name) for (method, path), name in OPERATIONS.items() if method == "get" and name and "{" not in path],
 )
-def test_answers_are_what_the_document_says(api, path, model):
+def test_answers_are_what_the_document_says(make_api, path, model):
+    api = make_api(invite=lambda who: schemas.Invitation(f"wss://listeners/{who.tenant}", "json", 300))
     answer = api.get(path)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"

@@ -1,5 +1,7 @@
 """DynamoDB and S3 throttled, away, or silent about what they have done; over the real protocol."""
 
+import time
+
 import pytest
 
 from tests.emulators.aws import emulated, new_bucket, new_tables
@@ -7,7 +9,7 @@ from tests.emulators.interference import AWAY, FORBIDDEN, LOSE, SLOW_DOWN, THROT
 from watchkeeper.errors import Conflict, Refused, Unavailable
 from watchkeeper.outcome import ABSENT
 from watchkeeper.ports import Key
-from watchkeeper.topology import DEVICES, OUTBOX
+from watchkeeper.topology import ALERTS, DEVICES, OUTBOX
 from watchkeeper_aws import services
 from watchkeeper_aws.blobs import S3Blobs
 from watchkeeper_aws.meter import DynamoMeter
@@ -197,6 +199,16 @@ def test_a_row_that_has_ended_is_not_there_before_dynamodb_deletes_it(aws, no_pa
     assert [row.value for row in tables.query(TABLE, KEY.partition)] == [b"stays"]
     told = dynamodb.describe_time_to_live(TableName=prefix + OUTBOX.name)["TimeToLiveDescription"]
     assert told["AttributeName"] == "ttl"
+
+
+def test_what_happened_ends_in_thirteen_months_and_what_is_known_never(aws, no_pauses):
+    dynamodb, prefix = emulated(aws, "dynamodb"), new_tables(aws)
+    tables = DynamoTables(dynamodb, prefix)
+    for table in (ALERTS, DEVICES):
+        tables.put_many(table.name, {KEY: b""})
+    (alert,), (device,) = (dynamodb.scan(TableName=prefix + table.name)["Items"] for table in (ALERTS, DEVICES))
+    assert float(alert["ttl"]["N"]) == pytest.approx(time.time() + 400 * 86_400, abs=60)
+    assert "ttl" not in device
 
 
 def test_ended_rows_do_not_shorten_a_range(aws, no_pauses):

@@ -29,12 +29,21 @@ def test_settings_are_read_by_their_names():
         ("COSMOS", "wk.documents.azure.com", "WATCHKEEPER_COSMOS: an address that begins with https://"),
         ("KEY_VAULT", "http://wk.vault.azure.net", "WATCHKEEPER_KEY_VAULT: an address"),
         ("EVENT_HUBS", "https://wk.servicebus.windows.net", "WATCHKEEPER_EVENT_HUBS: a name"),
+        ("MODEL_LOGIN", "password", "WATCHKEEPER_MODEL_LOGIN does not fit: Invalid enum value 'password'"),
+        ("MODEL_LOGIN", "identity", "WATCHKEEPER_MODEL_LOGIN is identity, so WATCHKEEPER_MODEL_URL has to begin"),
         ("EVENT_HUBS_TIMEOUT_S", "0", "WATCHKEEPER_EVENT_HUBS_TIMEOUT_S: more than 0"),
     ],
 )
 def test_a_setting_that_does_not_fit_says_which_and_what_would(name, value, says):
     with pytest.raises(ConfigError, match=says):
         read_settings({f"WATCHKEEPER_{name}": value})
+
+
+def test_a_model_is_asked_by_a_key_or_by_an_identity():
+    told = {"WATCHKEEPER_MODEL_LOGIN": "identity", "WATCHKEEPER_MODEL_URL": "https://m.openai.azure.com/openai/v1"}
+    assert read_settings(told).model_login == "identity"
+    with pytest.raises(ConfigError, match="MODEL_LOGIN is identity, so WATCHKEEPER_MODEL_SECRET must not be set"):
+        read_settings(told | {"WATCHKEEPER_MODEL_SECRET": "model"})
 
 
 def test_a_service_has_one_address():

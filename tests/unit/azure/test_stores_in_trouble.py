@@ -20,7 +20,7 @@ from tests.emulators.interference import (
 from watchkeeper.errors import Conflict, Refused, Unavailable
 from watchkeeper.outcome import ABSENT
 from watchkeeper.ports import Key
-from watchkeeper.topology import DEVICES, OUTBOX
+from watchkeeper.topology import ALERTS, DEVICES, OUTBOX
 from watchkeeper_azure import cosmos, services
 from watchkeeper_azure.blobs import AzureBlobs
 from watchkeeper_azure.meter import CosmosMeter
@@ -239,6 +239,20 @@ def test_a_row_ends_when_its_table_says_so():
         assert tables.query(OUTBOX.name, KEY.partition) == []
         assert tables.put(OUTBOX.name, KEY, b"anew", ABSENT)
         assert [row.value for row in tables.query(TABLE, KEY.partition)] == [b"stays"]
+        database.close()
+
+
+def test_what_happened_ends_in_thirteen_months_and_what_is_known_never():
+    with cosmos_stand_in() as server:
+        database = database_of(server)
+        tables = CosmosTables(database, new_tables(server))
+        for table in (ALERTS, DEVICES):
+            tables.put_many(table.name, {KEY: b""})
+        server.ahead_s = 400 * 86_400 - 60
+        assert tables.get_many(ALERTS.name, [KEY])
+        server.ahead_s = 400 * 86_400 + 60
+        assert tables.get_many(ALERTS.name, [KEY]) == {}
+        assert tables.get_many(DEVICES.name, [KEY])
         database.close()
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.unit.checking.plain import PlainRule, rule_for
 from watchkeeper.checking.pack_check import PackCheck
+from watchkeeper.checking.roster import Roster
 from watchkeeper.checking.state import CHECK_CODEC
 from watchkeeper.knowledge.bundle import Bundle
 from watchkeeper.packs import Pack, Table
@@ -93,12 +94,7 @@ def plainly(readings, only=None):
 
 def check(state, pack, bundle=BUNDLE):
     """The rules of a bundle over a pack."""
-    profiles = [bundle.catalogue.profile(who.device) for who in pack.devices]
-    slots = np.array([state.slot(who.tenant, who.device, who.site) for who in pack.devices])
-    groups = [
-        bundle.rules.group(of.class_name, who.site, who.device) for of, who in zip(profiles, pack.devices, strict=True)
-    ]
-    return PackCheck(pack, state, bundle.rules, slots, groups, [profile.time_zone for profile in profiles]).run()
+    return PackCheck(pack, state, bundle.rules, Roster(bundle).find(state, pack.devices)).run()
 
 
 def by_columns(readings, cuts, bundle=BUNDLE):

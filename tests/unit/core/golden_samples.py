@@ -30,9 +30,9 @@ from watchkeeper.detection.state import DetectorState
 from watchkeeper.explaining.state import ExplainState, Open, Waiting
 from watchkeeper.ids import text_id
 from watchkeeper.knowledge.bundle import Bundle
+from watchkeeper.model_in_force import Pin
 from watchkeeper.packs import Pack, Table
 from watchkeeper.pipeline import STAGES
-from watchkeeper.published import Pin
 from watchkeeper.records import (
     SCHEMA_VERSION,
     Acknowledgement,

@@ -5,22 +5,13 @@ import dataclasses
 import msgspec
 import pytest
 
+from tests.unit.shadow.support import put_in_force
 from watchkeeper.bundles import CURRENT_BUNDLE, bundle_key, publish_bundle
 from watchkeeper.errors import Conflict, ModelError, Unavailable
 from watchkeeper.knowledge.bundle import Bundle
 from watchkeeper.memory import MemoryBlobs, memory_ports
-from watchkeeper.published import (
-    CURRENT_CUTOFF,
-    CURRENT_MODEL,
-    REFRESH_MS,
-    Pin,
-    Published,
-    current_pin,
-    model_key,
-    pin_model,
-    publish_model,
-    roll_back_model,
-)
+from watchkeeper.model_in_force import CURRENT_MODEL, Pin, model_key
+from watchkeeper.published import CURRENT_CUTOFF, REFRESH_MS, Published
 from watchkeeper.records import Cutoff, Importance, Switches
 from watchkeeper.topology import CUTOFFS
 
@@ -116,7 +107,7 @@ def test_two_who_publish_at_the_same_moment_are_told(monkeypatch):
     ids=["no such bundle", "no text", "a bundle with mistakes", "no pin", "no such model", "a damaged model"],
 )
 def test_what_cannot_be_put_in_force_leaves_in_force_what_was(ports, published, break_it):
-    publish_model(ports.blobs, FakeModel("m-1"))
+    put_in_force(ports.blobs, FakeModel("m-1"))
     publish_bundle(ports.blobs, NEW)
     published.refresh(0)
     break_it(ports.blobs)
@@ -126,7 +117,7 @@ def test_what_cannot_be_put_in_force_leaves_in_force_what_was(ports, published, 
 
 def test_a_bad_bundle_keeps_no_good_model_away(ports, published):
     ports.blobs.put(CURRENT_BUNDLE, b"b-nothing-there")
-    publish_model(ports.blobs, FakeModel("m-1"))
+    put_in_force(ports.blobs, FakeModel("m-1"))
     published.refresh(0)
     assert published.model == FakeModel("m-1")
 
@@ -152,26 +143,3 @@ def test_after_an_outage_it_looks_again_at_once(ports, published, monkeypatch):
             published.refresh(0)
     published.refresh(1)
     assert published.bundle.version == NEW.version
-
-
-def test_a_pinned_model_is_stored_beside_and_not_put_in_force(ports):
-    assert publish_model(ports.blobs, FakeModel("m-1"))
-    pin_model(ports.blobs, "m-1")
-    assert not publish_model(ports.blobs, FakeModel("m-2"))
-    assert current_pin(ports.blobs) == Pin("m-1", "", pinned=True)
-    assert pin_model(ports.blobs, "m-2", pinned=False) == Pin("m-2", "m-1")
-
-
-def test_rolling_back_goes_to_the_model_before_and_stays_there(ports):
-    for name in ("m-1", "m-2"):
-        publish_model(ports.blobs, FakeModel(name))
-    assert roll_back_model(ports.blobs) == Pin("m-1", "m-2", pinned=True)
-    assert not publish_model(ports.blobs, FakeModel("m-3"))
-
-
-def test_there_is_no_going_back_from_the_first_model_nor_to_one_that_is_not_there(ports):
-    with pytest.raises(ModelError, match="no earlier model"):
-        roll_back_model(ports.blobs)
-    publish_model(ports.blobs, FakeModel("m-1"))
-    with pytest.raises(ModelError, match="stored are: m-1"):
-        pin_model(ports.blobs, "m-9")

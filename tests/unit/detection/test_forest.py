@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import IsolationForest
 
-from watchkeeper.detection.forest import Forest
+from watchkeeper.detection.forest import Forest, average_path
 from watchkeeper.detection.model import Model
 from watchkeeper.detection.training import forest_of, train
 from watchkeeper.errors import ModelError
@@ -17,6 +17,7 @@ from watchkeeper.errors import ModelError
         (1000, 8, {"max_samples": 0.3}),
         (400, 6, {"max_features": 0.5}),
         (300, 5, {"max_samples": 0.5, "max_features": 0.6, "bootstrap": True}),
+        (900, 4, {"max_samples": 900}),
         (3, 2, {}),
         (2, 1, {"n_estimators": 1}),
         (50, 3, {"max_samples": 1}),
@@ -87,6 +88,16 @@ def test_nodes_that_form_no_tree_are_refused(feature: list[int], cut: list[float
     forest = Forest(3, 4, *(part.tobytes() for part in parts))
     with pytest.raises(ModelError):
         assert forest.depth
+
+
+def test_trees_that_are_leaves_and_leaves_that_nothing_leads_to_are_served() -> None:
+    feature, cut = [-1, 1, -1, -1, -1], [3.0, 0.5, 2.0, 1.0, 9.0]  # the last one is no node's child
+    parts = (np.array([1, 4], "<i4"), np.array(feature, "<i2"), np.array(cut, "<f4"))
+    forest = Forest(2, 4, *(part.tobytes() for part in parts))
+    alone, two, one, four = average_path(np.array([3, 2, 1, 4]))
+    left, right = forest.score(np.array([[7.0, 0.5], [7.0, 0.6]])).tolist()
+    assert left == -(2.0 ** -((alone + 1.0 + two) / (2 * four)))
+    assert right == -(2.0 ** -((alone + 1.0 + one) / (2 * four)))
 
 
 def test_too_little_to_train_on_is_said() -> None:

@@ -4,15 +4,17 @@ import msgspec
 import pytest
 
 from tests.unit.local.conftest import NOW, send
+from tests.unit.shadow.support import put_in_force
 from watchkeeper.model_drift import REPORT, Precision, latest_drift, measure_drift, reference_key
+from watchkeeper.model_in_force import Who, current_pin, model_history, pin_model, promote_model
 from watchkeeper.ports import Key
-from watchkeeper.published import current_pin, pin_model, publish_model
 from watchkeeper.records import Episode, Review, Severity
 from watchkeeper.stages.retrain import retrain
 from watchkeeper.topology import EPISODES, REVIEWS
+from watchkeeper_local.knowledge import read_bundle
 from watchkeeper_local.models import manage_models
 from watchkeeper_local.node import open_node
-from watchkeeper_local.training import DRIFT_MS, REST_MS, Plan, retrain_if_due
+from watchkeeper_local.training import DRIFT_MS, JUDGE_MS, REST_MS, Plan, retrain_if_due, shadow_of
 
 NEXT = NOW + 2 * 86_400_000
 HOUR = 3_600_000
@@ -21,7 +23,7 @@ HOUR = 3_600_000
 @pytest.fixture
 def learnt(filled, settings):
     """The data folder with a model in force."""
-    publish_model(filled.blobs, retrain(filled, settings.shards, NOW))
+    put_in_force(filled.blobs, retrain(filled, settings.shards, NOW))
     return filled
 
 
@@ -57,31 +59,67 @@ def test_planted_drift_is_found_in_its_series_alone(learnt, settings):
     assert (metric.metric, metric.series, metric.drifted) == ("a", 3, 1)
 
 
-def test_drift_makes_a_new_model_long_before_it_is_due_and_only_once_in_six_hours(learnt, settings):
+@pytest.fixture
+def turn(learnt, settings):
+    """One turn of the process that learns, at a time."""
+    plan, bundle = Plan(), read_bundle()
+    return lambda now: retrain_if_due(shadow_of(learnt, bundle, settings, now), settings, plan)
+
+
+def test_drift_makes_a_candidate_long_before_it_is_due_and_only_once_in_six_hours(learnt, settings, turn):
     two_days_later(settings, (14.0, 14.0, 14.0))
-    plan, first = Plan(), current_pin(learnt.blobs).version
-    assert "3 of 3 series have drifted: model" in retrain_if_due(learnt, settings, plan, NEXT)
-    second = current_pin(learnt.blobs).version
-    assert second != first
+    first = current_pin(learnt.blobs).version
+    assert turn(NEXT).startswith("3 of 3 series have drifted: model")
+    second = current_pin(learnt.blobs).candidate
+    assert current_pin(learnt.blobs).version == first != second
+    assert model_history(learnt.blobs)[0].why.startswith("3 of 3 series have drifted: learnt from")
+    promote_model(learnt.blobs, second, Who("ada", NEXT))
     learnt.blobs.put(reference_key(second), learnt.blobs.get_many([reference_key(first)])[reference_key(first)].data)
-    assert retrain_if_due(learnt, settings, plan, NEXT + DRIFT_MS) == ""
+    assert turn(NEXT + DRIFT_MS) == ""
     assert latest_drift(learnt.blobs).much
-    assert "have drifted" in retrain_if_due(learnt, settings, plan, NEXT + REST_MS)
+    assert "have drifted" in turn(NEXT + REST_MS)
 
 
-def test_without_drift_a_model_is_learnt_when_it_is_due(learnt, settings):
-    two_days_later(settings, (10.0, 10.0, 10.0))
-    plan, first = Plan(), current_pin(learnt.blobs).version
-    assert retrain_if_due(learnt, settings, plan, NEXT) == ""
-    assert retrain_if_due(learnt, settings, plan, NEXT + 23 * HOUR) == ""
-    assert current_pin(learnt.blobs).version == first
-    assert retrain_if_due(learnt, settings, plan, NEXT + 24 * HOUR).startswith("model")
-
-
-def test_a_pinned_model_is_measured_and_stays(learnt, settings):
+def test_while_a_candidate_is_awaited_no_other_is_learnt_and_drift_is_still_looked_at(learnt, settings, turn):
     two_days_later(settings, (14.0, 14.0, 14.0))
-    pin_model(learnt.blobs, current_pin(learnt.blobs).version)
-    assert retrain_if_due(learnt, settings, Plan(), NEXT) == ""
+    turn(NEXT)
+    second = current_pin(learnt.blobs).candidate
+    assert turn(NEXT + REST_MS) == ""
+    assert latest_drift(learnt.blobs).ts == NEXT + REST_MS
+    assert current_pin(learnt.blobs).candidate == second
+
+
+def test_without_drift_a_model_is_learnt_when_it_is_due(learnt, settings, turn):
+    two_days_later(settings, (10.0, 10.0, 10.0))
+    assert turn(NEXT) == ""
+    assert turn(NEXT + 23 * HOUR) == ""
+    assert current_pin(learnt.blobs).candidate == ""
+    assert turn(NEXT + 24 * HOUR).startswith("model")
+    assert current_pin(learnt.blobs).candidate
+
+
+def test_a_candidate_is_promoted_once_data_came_for_long_enough(filled, settings):
+    settings = msgspec.structs.replace(settings, shadow_hours=390 / 3600)
+    plan, bundle = Plan(), read_bundle()
+
+    def turn(now):
+        return retrain_if_due(shadow_of(filled, bundle, settings, now), settings, plan)
+
+    assert "is in shadow" in turn(NOW)
+    version = current_pin(filled.blobs).candidate
+    ports, published = open_node(settings, durable=False)
+    send(ports, published, settings, NOW + 400_000, (10.0, 10.0, 10.0))
+    ports.close()
+    assert turn(NOW + 300_000) == ""
+    assert turn(NOW + 400_000) == ""  # it has just looked
+    assert f"model {version} is promoted: not worse beside no model" in turn(NOW + 300_000 + JUDGE_MS)
+    assert current_pin(filled.blobs).version == version
+
+
+def test_a_pinned_model_is_measured_and_stays(learnt, settings, turn):
+    two_days_later(settings, (14.0, 14.0, 14.0))
+    pin_model(learnt.blobs, current_pin(learnt.blobs).version, Who("ada", NOW))
+    assert turn(NEXT) == ""
     assert latest_drift(learnt.blobs).much
 
 
@@ -113,11 +151,11 @@ def test_a_damaged_reference_or_report_is_said_and_replaced(learnt, settings, ca
 
 def test_models_tells_what_has_drifted(learnt, settings, capsys, monkeypatch):
     two_days_later(settings, (14.0, 10.0, 10.0))
-    manage_models(settings, "list", "")
+    manage_models(settings, "list")
     assert "drift has not been looked at yet" in capsys.readouterr().out
     review(learnt, "a", NEXT, "confirmed")
     monkeypatch.setattr("watchkeeper_local.models.clock", lambda: NEXT)
-    manage_models(settings, "drift", "")
+    manage_models(settings, "drift")
     told = capsys.readouterr().out
     assert "1 of 3 series have drifted from what m-" in told
     assert "  a: 1 of 3, index" in told

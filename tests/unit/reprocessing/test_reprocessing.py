@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tests.unit.reprocessing.support import HOUR, MINUTE, SECOND, SHARDS, T0, World, bundle, rows_of, wave
 from watchkeeper.errors import ConfigError, Conflict, ModelError, StateError
 from watchkeeper.ids import shard_of
+from watchkeeper.model_in_force import model_key
 from watchkeeper.packs import Pack, Table
 from watchkeeper.ports import Message
-from watchkeeper.published import model_key
 from watchkeeper.records import Device, Episode, Flag
 from watchkeeper.reprocessing import plan as plans
 from watchkeeper.reprocessing import work as works

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.shadow.support import put_in_force
 from tests.unit.stages.driving import MINUTE, NOW, SECOND, Drive, joined, pack_of, readings_of, shipped
 from watchkeeper.detection.config import DEFAULT
 from watchkeeper.detection.features import FEATURE_NAMES
@@ -15,7 +16,6 @@ from watchkeeper.detection.training import train
 from watchkeeper.knowledge.calendars import Calendar
 from watchkeeper.knowledge.catalogue import Catalogue, DeviceClass
 from watchkeeper.packs import MAX_PACK_BYTES, Pack
-from watchkeeper.published import publish_model
 from watchkeeper.records import Flag, Severity
 from watchkeeper.stages.ml_score import local_time
 from watchkeeper.topology import FINAL_DATA_STORAGE, RAG_ERROR_REPORTING
@@ -116,7 +116,7 @@ def test_the_model_in_force_is_named_and_a_new_one_is_taken_up():
     drive = Drive("ml_score")
     matrix = np.abs(np.random.default_rng(0).standard_normal((300, len(FEATURE_NAMES))))
     model = train(matrix, seed=1, trees=10, max_samples=64, version="m-7")
-    publish_model(drive.ports.blobs, model)
+    put_in_force(drive.ports.blobs, model)
     drive.take(*cut(fault(), 20))
     assert {anomaly.model for anomaly in edges(drive)} == {model.version}
 

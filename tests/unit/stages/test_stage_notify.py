@@ -13,7 +13,7 @@ from watchkeeper.errors import Unavailable
 from watchkeeper.memory import MemoryReceiver, memory_ports
 from watchkeeper.ports import Key
 from watchkeeper.records import Acknowledgement, Alert, Report, Severity, Source
-from watchkeeper.stages.notify import ESCALATE_MS, ESCALATIONS, GIVE_UP_AFTER
+from watchkeeper.stages.notify import ESCALATE_MS, ESCALATIONS, GIVE_UP_AFTER, TURN_MS
 from watchkeeper.topology import ACKNOWLEDGEMENTS, ALERTS, OUTBOX
 
 REPORT = Report(
@@ -48,6 +48,14 @@ class Flaky(MemoryReceiver):
     @property
     def said(self):
         return [(a.status, (a.ts - NOW) // SECOND) for a in self.alerts]
+
+
+class Choosy(Flaky):
+    """A receiver of some severities only."""
+
+    def __init__(self, name, *severities):
+        super().__init__(name)
+        self.severities = frozenset(severities)
 
 
 def drive_to(*receivers):
@@ -254,10 +262,45 @@ def test_a_crash_between_commit_and_send_still_delivers():
     with pytest.raises(Crash):
         drive.take(alert())
     drive.restart()
-    assert receiver.alerts == []
     drive.tick(after=5 * SECOND)
+    assert receiver.alerts == []  # it may still be under way elsewhere
+    drive.tick(after=TURN_MS)
     assert [a.id for a in receiver.alerts] == ["e1"]
     drive.tick(after=MINUTE)
+    assert len(receiver.alerts) == 1
+
+
+class Slow(MemoryReceiver):
+    """While it takes an alert, something else happens: once."""
+
+    def __init__(self):
+        super().__init__()
+        self.down, self.meanwhile = False, []
+
+    def send(self, alert):
+        while self.meanwhile:
+            self.meanwhile.pop()()
+        if self.down:
+            raise Unavailable("503")
+        super().send(alert)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_one_worker_is_sending_the_timer_of_another_does_not_send(again):
+    receiver = Slow()
+    drive, other = drive_to(receiver), Drive("notify")
+    other.ports, other.published = drive.ports, drive.published
+    other.restart()
+    receiver.down = again
+    receiver.meanwhile = [] if again else [lambda: other.tick(after=5 * SECOND)]
+    drive.take(alert())
+    receiver.down = False
+    if again:
+        receiver.meanwhile = [lambda: other.tick(after=10 * SECOND)]
+        drive.tick(after=10 * SECOND)
+    assert not receiver.meanwhile
+    assert len(receiver.alerts) == 1
+    other.tick(after=2 * TURN_MS)
     assert len(receiver.alerts) == 1
 
 
@@ -338,3 +381,27 @@ def test_an_update_does_not_begin_the_repeating_anew(drive, receiver):
     drive.take(alert("update", 9, report=REPORT))
     watch(drive, 6 * ESCALATE_MS)
     assert len(receiver.alerts) == 1 + ESCALATIONS + 1
+
+
+# --- by severity ----------------------------------------------------------------------------------------------------
+
+
+def test_an_alert_goes_to_the_receivers_of_its_severity_and_leaves_nothing_for_others_in_the_outbox():
+    loud, quiet = Choosy("loud", Severity.CRITICAL, Severity.EMERGENCY), Choosy("quiet", Severity.INFO)
+    everything = Flaky("everything")
+    drive = drive_to(loud, quiet, everything)
+    note = {"name": "note", "severity": Severity.INFO}
+    drive.take(alert(name="bad"), alert(**note), alert("resolved", 5, **note))
+    assert [a.id for a in loud.alerts] == ["bad"]
+    assert [(a.id, a.status) for a in quiet.alerts] == [("note", "firing"), ("note", "resolved")]
+    assert [a.id for a in everything.alerts] == ["bad", "note", "note"]
+    assert [len(drive.rows(OUTBOX, name)) for name in ("loud", "quiet")] == [1, 2]
+
+
+def test_what_nobody_answers_is_repeated_to_the_receivers_of_its_severity_only():
+    loud, quiet = Choosy("loud", Severity.CRITICAL), Choosy("quiet", Severity.INFO)
+    drive = drive_to(loud, quiet)
+    drive.take(alert())
+    drive.tick(after=ESCALATE_MS)
+    assert [a.title[:16] for a in loud.alerts] == ["Flow is low (pum", "Not acknowledged"]
+    assert quiet.calls == []
