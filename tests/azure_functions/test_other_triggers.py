@@ -10,9 +10,12 @@ import msgspec
 import pytest
 
 from tests.azure_functions.azure_world import LATE
+from tests.azure_functions.conftest import SHARDS
 from tests.emulators.functions_worker import MISSING, FunctionsWorker, datum
 from tests.emulators.interference import Refuse
+from tests.unit.shadow.support import Fleet
 from watchkeeper.errors import ConfigError
+from watchkeeper.model_in_force import current_pin, model_history
 from watchkeeper.packs import Pack
 from watchkeeper.pipeline import PIPELINE
 from watchkeeper.ports import Key
@@ -22,7 +25,8 @@ from watchkeeper.topology import BATCH_DATA_INGESTION, CUTOFFS, IOT_DATA_INGESTI
 from watchkeeper_azure import app as functions
 from watchkeeper_azure.settings import Settings
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
+pytestmark = [pytest.mark.skipif(bool(MISSING), reason=MISSING), pytest.mark.usefixtures("no_azure_pauses")]
+ALSO_DEPLOYED = True
 HERE = Path(functions.__file__).parent
 NOW = int(time.time() * 1000)
 AWAY = Refuse(503, b"<Error><Code>ServerBusy</Code><Message>Busy</Message></Error>", "application/xml")
@@ -44,6 +48,11 @@ def test_every_trigger_of_the_table_is_a_function_and_nothing_else_is():
     timers = {f"{s.name}_timer": "timerTrigger" for s in stages if s.timer}
     others = dict.fromkeys(("bill", "requests", "command"), "httpTrigger") | {"files": "eventGridTrigger"}
     assert kinds == topics | timers | others
+
+
+def test_what_is_deployed_is_indexed_as_it_is_here(stack):
+    here = FunctionsWorker(functions.open_app(never, ""))
+    assert {n: stack.worker.bindings(n) for n in stack.worker.metadata} == {n: here.bindings(n) for n in here.metadata}
 
 
 def test_a_topics_trigger_takes_many_events_and_tries_for_ever():
@@ -114,6 +123,18 @@ def test_a_timer_that_is_no_schedule_is_refused(seconds):
 def test_a_timer_of_each_stage_ticks(stack, stage):
     answer = stack.worker.invoke(f"{stage}_timer", "timer", datum(LATE, "json"))
     assert answer.fine, answer.error
+
+
+def test_a_model_is_learnt_compared_and_promoted_over_blobs_and_cosmos(stack, monkeypatch):
+    monkeypatch.setattr(stack.container, "shadow_ms", 0)
+    Fleet(ports=stack.ports, shards=SHARDS, learnt=NOW - 3_600_000).review("confirmed")
+    for _ in range(2):
+        answer = stack.worker.invoke("retrain_timer", "timer", datum(LATE, "json"))
+        assert answer.fine, answer.error
+    promoted, shadowed, trained = model_history(stack.ports.blobs)
+    assert (promoted.what, shadowed.what, trained.what) == ("promoted", "shadowed", "trained")
+    assert "not worse beside no model: confirmed episodes found 1 to 1 of 1" in promoted.why
+    assert current_pin(stack.ports.blobs).version == trained.model
 
 
 def test_a_timer_that_can_do_nothing_says_so(stack):
@@ -241,6 +262,7 @@ NOT_UNDERSTOOD = [
 ]
 
 
+@pytest.mark.in_process
 @pytest.mark.parametrize("body", [*FORECASTS, *NOT_UNDERSTOOD])
 def test_a_forecast_adds_nothing_and_what_is_not_understood_is_said(stack, caplog, body):
     assert stack.post("bill", "/api/bill", body)[1] == {"added_usd": 0.0}
@@ -273,6 +295,7 @@ def test_a_machine_is_served_by_its_key_as_who_it_is(stack, since, key):
     assert stack.post("requests", "/api/devices?limit=3", method="GET", x_api_key=key)[0] == 200
 
 
+@pytest.mark.in_process
 def test_a_person_is_served_by_a_token(stack, monkeypatch):
     from watchkeeper_adapters.cloud.tokens import Verifier
 

@@ -10,7 +10,10 @@ import pytest
 from tests.emulators.aws import emulated, new_alert_queue
 from tests.emulators.interference import AWAY, THROTTLED, first
 from tests.emulators.listeners import listening
+from tests.lambdas.conftest import SHARDS
 from tests.lambdas.events import event, from_msk
+from tests.unit.shadow.support import Fleet
+from watchkeeper.model_in_force import current_pin, model_history
 from watchkeeper.packs import Pack
 from watchkeeper.pipeline import PIPELINE
 from watchkeeper.ports import Key, Stored
@@ -83,6 +86,21 @@ def test_a_timer_that_can_do_nothing_says_so(stack):
 
 def test_retraining_without_anything_to_learn_from_says_so(stack):
     assert "readings of a metric" in stack.invoke("retrain", {"timer": "retrain"}).value()["why"]
+
+
+def test_a_model_is_learnt_compared_and_promoted_over_s3_and_dynamodb(stack):
+    fleet = Fleet(ports=stack.ports, shards=SHARDS, learnt=NOW - 3_600_000)
+    fleet.review("confirmed")
+    retrain = stack.function("retrain", WATCHKEEPER_SHADOW_HOURS="0")
+    learnt = retrain.invoke({"timer": "retrain"}, patience_s=110).value()
+    assert (learnt["shadow"], learnt["rows"] > 300) == ("waiting", True)
+    told = retrain.invoke({"timer": "retrain"}, time_left_ms=60_000).value()
+    assert (told["shadow"], told["why"]) == ("comparing", "0 of 4 devices and reviewed episodes are compared")
+    told = retrain.invoke({"timer": "retrain"}, time_left_ms=900_000, patience_s=110).value()
+    assert (told["candidate"], told["shadow"]) == (learnt["candidate"], "promoted")
+    assert "not worse beside no model: confirmed episodes found 1 to 1 of 1" in told["why"]
+    assert current_pin(stack.ports.blobs).version == learnt["candidate"]
+    assert [change.what for change in model_history(stack.ports.blobs)] == ["promoted", "shadowed", "trained"]
 
 
 # --- alerts leave ---------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from watchkeeper.errors import Conflict, ModelError, StateError, Unavailable
 from watchkeeper.model_drift import measure_drift
 from watchkeeper.model_in_force import current_pin
 from watchkeeper.pipeline import STAGES
-from watchkeeper.shadow.judging import HOUR_MS, Shadow, is_awaited, judge, learn_candidate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 LEARNS = "retrain"  # the stage whose timer is training
-LEARN_MS = 24 * HOUR_MS  # between two models
+LEARN_MS = 24 * 3_600_000  # between two models
 
 
 def tick(stage: str, left_ms: Callable[[], int], container: CloudContainer, observer: Observer) -> dict[str, object]:
@@ -58,6 +57,8 @@ def _retrain(left_ms: Callable[[], int], container: CloudContainer) -> dict[str,
     What the classes of devices have in common is learnt each time. Of the others only one at a time: each
     may need all the time there is. What is not finished the next hour goes on with.
     """
+    from watchkeeper.shadow.judging import Shadow, is_awaited, judge, learn_candidate
+
     now = container.clock()
     learn_classes(container.ports, container.shards, now)
     container.published.refresh(now)

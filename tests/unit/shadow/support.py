@@ -44,30 +44,32 @@ class Fleet:
     ports: Ports = dataclasses.field(default_factory=lambda: memory_ports(1))
     bundle: Bundle = dataclasses.field(default_factory=lambda: Bundle.from_files({}))
     shadow_ms: int = 30 * MINUTE
+    shards: int = SHARDS
+    learnt: int = NOW  # between the readings before and after
 
     def __post_init__(self) -> None:
-        copies = [Copy(self.ports.blobs, shard) for shard in range(SHARDS)]
-        ts = NOW + (np.arange(BEFORE + AFTER) - BEFORE + 1) * MINUTE
+        copies = [Copy(self.ports.blobs, shard) for shard in range(self.shards)]
+        ts = self.learnt + (np.arange(BEFORE + AFTER) - BEFORE + 1) * MINUTE
         for number in range(DEVICES):
             name, rng = f"d{number}", np.random.default_rng(number)
             values = rng.normal(50, 1, (2, len(ts)))
             if not number:
                 values[:, FAULT : FAULT + LASTS] += 15
-            shard = shard_of("default", name, SHARDS)
+            shard = shard_of("default", name, self.shards)
             table = Table.build(("a", "b"), [0] * len(ts), ts, ts, values)
             copies[shard].add([Pack(shard, [Device("default", name, "")], [table])])
         for each in copies:
             each.close()
 
     def shadow(self, now: int = NOW + AFTER * MINUTE, left_ms: int = ENDLESS) -> Shadow:
-        return Shadow(self.ports, self.bundle, SHARDS, self.shadow_ms, now, lambda: left_ms)
+        return Shadow(self.ports, self.bundle, self.shards, self.shadow_ms, now, lambda: left_ms)
 
     def judge(self, now: int = NOW + AFTER * MINUTE, left_ms: int = ENDLESS) -> Standing:
         return judge(self.shadow(now, left_ms))
 
     def review(self, verdict: str, first: int = FAULT, readings: int = LASTS, detector: str = "model") -> None:
         """Somebody reviews an episode of the first device that began at a reading."""
-        start = NOW + (first - BEFORE + 1) * MINUTE
+        start = self.learnt + (first - BEFORE + 1) * MINUTE
         end, name = start + readings * MINUTE, f"e{first}"
         episode = Episode(
             id=name, tenant="default", site="", device="d0", device_class="generic", detector=detector,
