@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.detection.baseline import NOTHING, YOUNG, Observed, keep, observe
-from watchkeeper.detection.classes import EARLY_BARS, EARLY_READINGS, ClassKnowledge, Cold, Kin, cold, kin_of
+from watchkeeper.detection.classes import EARLY_BARS, ClassKnowledge, Cold, Kin, cold, kin_of
 from watchkeeper.detection.config import DEFAULT, DetectorConfig
 from watchkeeper.detection.episode import (
     PHASES,
@@ -196,17 +196,17 @@ def _take(
     often = frequency(devices)
     alone = single / bar_of(devices, often, n, config)
     jointly = believed(joined.nats, n) / joint_bar_of(often, config)
-    new = early = None
+    new = opens = None
     if by.kin is not None:
         of = by.kin.device[each.readings]
         new = _cold(by.kin, of, state, each, seen, metrics)
-        alone, jointly, early = _by_class(by.kin, of, new, devices, alone, jointly)
+        alone, jointly, opens = _by_class(by.kin, of, new, alone, jointly)
     together = jointly > alone
     unit = np.float32(config.open_surprise)
     surprise = unit * np.where(together, jointly, alone)
     bar = unit * (np.float32(1.0) + devices["raised"])
     measured = present & ordered
-    edge = advance(devices, ts, surprise, bar, measured, config, early)
+    edge = advance(devices, ts, surprise, bar, measured, config, opens)
     note(devices, noted, measured & (devices["readings"] > config.warm_readings))
 
     slots = each.slots
@@ -254,16 +254,17 @@ def _cold(kin: Kin, of: I64, state: DetectorState, each: _Round, seen: Observed,
 
 
 def _by_class(
-    kin: Kin, of: I64, new: Cold | None, devices: NDArray[np.void], alone: F32, jointly: F32
-) -> tuple[F32, F32, Bools | None]:
-    """Surprises in bars (r), with what the classes say of new devices, by the classes' factors; who may open early."""
-    early = None
+    kin: Kin, of: I64, new: Cold | None, alone: F32, jointly: F32
+) -> tuple[F32, F32, NDArray[np.int8] | None]:
+    """Surprises in bars (r), with what the classes say of new metrics, by the classes' factors; see `advance`."""
+    opens = None
     if new is not None:
+        own = np.maximum(alone, jointly) >= new.bars
+        opens = np.where(kin.early[of] & (new.lasting >= EARLY_BARS), np.int8(2), own.astype(np.int8))
         alone = np.maximum(alone, new.bars)
-        early = kin.early[of] & (new.bars >= EARLY_BARS) & (devices["readings"] >= EARLY_READINGS - 1)
     if kin.moved:
         alone, jointly = alone / kin.factors[of], jointly / kin.factors[of]
-    return alone, jointly, early
+    return alone, jointly, opens
 
 
 def _greatest(of: F32, each: _Round) -> F32:

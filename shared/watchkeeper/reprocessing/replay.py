@@ -37,6 +37,7 @@ from watchkeeper.wire import read_record
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from watchkeeper.detection.classes import ClassBook
     from watchkeeper.detection.model import Model
     from watchkeeper.knowledge.bundle import Bundle
     from watchkeeper.packs import Ints
@@ -54,6 +55,8 @@ CHAIN = (
 class Replay:
     """The stages from `first` on, for one shard, with their states. `explain`: also gather episodes.
 
+    `classes` is what is known of the classes of devices; without it each device is known by its own past only.
+
     `until` names the last stage. StateError, from `take`: a reading does not come through.
     """
 
@@ -64,6 +67,7 @@ class Replay:
     first: StageName
     until: StageName = "ml_score"
     explain: bool = False
+    classes: ClassBook | None = None
     now: int = 0
     _salt: int = 1
     ports: Ports = dataclasses.field(init=False)
@@ -77,7 +81,7 @@ class Replay:
         chain = CHAIN[names.index(self.first) : names.index(self.until) + 1]
         self._stream = _Passing()
         self.ports = Ports(self._stream, MemoryTables(), MemoryBlobs(), MemoryMeter(), contextlib.nullcontext)
-        published = Published(self.ports, self.bundle, model=self.model)
+        published = Published(self.ports, self.bundle, model=self.model, classes=self.classes)
         self._runners = [(self._runner(name, taken, published), given) for name, taken, given in chain]
         self._explainer = self._runner("rag_explain", RAG_ERROR_REPORTING, published)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from watchkeeper.class_knowledge import latest_classes
 from watchkeeper.knowledge.catalogue import ITSELF
 from watchkeeper.series.query import device_history, known_devices
 from watchkeeper.shadow.counting import only_of
@@ -73,9 +74,9 @@ def what_differs(
     """
     counts: Counter[tuple[str, str]] = Counter()
     alone: dict[str, list[Alone]] = {"one": [], "other": []}
-    devices = 0
+    devices, classes = 0, latest_classes(blobs)
     for group in _groups(blobs, shards, bundle, start, end):
-        judged = zip(group, rescore(group, bundle, one), rescore(group, bundle, other), strict=True)
+        judged = zip(group, *(rescore(group, bundle, model, classes) for model in (one, other)), strict=True)
         for history, first, second in judged:
             _count(history, {"one": first, "other": second}, start, counts, alone)
         devices += len(group)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
+from watchkeeper.class_knowledge import latest_classes
 from watchkeeper.errors import Conflict, ModelError
 from watchkeeper.model_in_force import (
     RETRAIN,
@@ -118,7 +119,7 @@ def _trial(shadow: Shadow, pin: Pin, hours: str) -> tuple[Trial, str | None] | S
 def _models(blobs: Blobs, trial: Trial) -> Models:
     candidate = stored_model(blobs, trial.candidate)
     assert candidate is not None  # noqa: S101 - its version is not empty
-    return Models(candidate, stored_model(blobs, trial.against))
+    return Models(candidate, stored_model(blobs, trial.against), latest_classes(blobs))
 
 
 def _compared(shadow: Shadow, pin: Pin, trial: Trial, version: str | None) -> Standing:

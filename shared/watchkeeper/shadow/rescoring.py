@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from watchkeeper.detection.classes import ClassBook
 from watchkeeper.packs import Pack, Table
 from watchkeeper.records import Device, Flag
 from watchkeeper.reprocessing.replay import Replay
@@ -31,15 +32,17 @@ class Rescored(NamedTuple):
     warming: Bools
 
 
-def rescore(histories: Sequence[DeviceHistory], bundle: Bundle, model: Model | None) -> list[Rescored]:
-    """What `ml_score` says of each history, knowing nothing of it before; None: without a model.
+def rescore(
+    histories: Sequence[DeviceHistory], bundle: Bundle, model: Model | None, classes: ClassBook | None = None
+) -> list[Rescored]:
+    """What `ml_score` says of each history, knowing nothing of it before but its class; None: without a model.
 
     They are taken side by side, which costs much less than one after the other. StateError: a reading does not come
     through.
     """
     found = [Rescored(np.zeros(len(h.ts)), np.zeros(len(h.ts), bool), np.ones(len(h.ts), bool)) for h in histories]
     filled = [0] * len(histories)
-    replay = Replay(0, 1, bundle, model, "ml_score")
+    replay = Replay(0, 1, bundle, model, "ml_score", classes=_by_number(classes, histories))
     for given in _packs(histories):
         packs, _ = replay.take(given)
         for pack in packs:
@@ -54,6 +57,14 @@ def rescore(histories: Sequence[DeviceHistory], bundle: Bundle, model: Model | N
                     found[number].warming[place] = (flags & Flag.WARMING) != 0
                     filled[number] += len(rows)
     return found
+
+
+def _by_number(classes: ClassBook | None, histories: Sequence[DeviceHistory]) -> ClassBook | None:
+    """What is known of classes by the tenants of `_packs`."""
+    if classes is None:
+        return None
+    tenants = {str(number): classes.tenants.get(history.tenant, {}) for number, history in enumerate(histories)}
+    return ClassBook(classes.ts, tenants)
 
 
 def _packs(histories: Sequence[DeviceHistory]) -> Iterator[Pack]:

@@ -25,6 +25,7 @@ from watchkeeper.wire import read_record
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from watchkeeper.detection.classes import ClassBook
     from watchkeeper.detection.model import Model
     from watchkeeper.knowledge.bundle import Bundle
     from watchkeeper.model_in_force import Pin
@@ -86,10 +87,11 @@ class Trial(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Models(NamedTuple):
-    """The two that are compared; None: no model."""
+    """The two that are compared (None: no model), and what both know of the classes of devices."""
 
     candidate: Model
     in_force: Model | None
+    classes: ClassBook | None
 
 
 def plan_trial(ports: Ports, bundle: Bundle, shards: int, pin: Pin, now: int) -> Trial:
@@ -184,7 +186,9 @@ def _some_reviews(trial: Trial, blobs: Blobs, bundle: Bundle, models: Models) ->
 def _judged(
     histories: Sequence[DeviceHistory], bundle: Bundle, models: Models
 ) -> Iterator[tuple[DeviceHistory, Rescored, Rescored]]:
-    candidate, in_force = (rescore(histories, bundle, model) for model in models)
+    candidate, in_force = (
+        rescore(histories, bundle, model, models.classes) for model in (models.candidate, models.in_force)
+    )
     return zip(histories, candidate, in_force, strict=True)
 
 

@@ -30,7 +30,7 @@ from watchkeeper.detection.state import DetectorState
 from watchkeeper.explaining.state import ExplainState, Open, Waiting
 from watchkeeper.ids import text_id
 from watchkeeper.knowledge.bundle import Bundle
-from watchkeeper.model_in_force import Pin
+from watchkeeper.model_in_force import Change, Pin
 from watchkeeper.packs import Pack, Table
 from watchkeeper.pipeline import STAGES
 from watchkeeper.records import (
@@ -327,6 +327,7 @@ def kinds() -> dict[str, Kind]:
     for name, record in records().items():
         found[f"record-{name}"] = Kind("json", SCHEMA_VERSION, record, msgspec.json.encode, _record(type(record)))
     envelope = ({"clean:t/3": (17, 2)}, b"body")
+    change = Change(7, TS, "promoted", "ada", "m-2", "m-1", "m-2", "in a hurry")
     in_force = InForce("b-2", "b-1", (Move("b-2", TS, "published"),), {"shipped": "b-2"}, "shipped")
     return found | {
         "record-pack": Kind("json", SCHEMA_VERSION, pack(), Pack.encode, Pack.decode, Pack.encode),
@@ -337,6 +338,7 @@ def kinds() -> dict[str, Kind]:
             "json", 1, BUNDLE, msgspec.json.encode, Bundle.decode, lambda held: getattr(held, "files", held)
         ),
         "bundle-in-force": Kind("json", 1, in_force, msgspec.json.encode, decode_in_force),
+        "model-change": Kind("json", 1, change, msgspec.json.encode, _reads(Change)),
         "model-in-force": Kind("json", 1, Pin("m-2", "m-1", pinned=True), msgspec.json.encode, _reads(Pin)),
     }
 

@@ -32,8 +32,8 @@ def test_equal_models_differ_in_nothing_and_readings_are_told_by_day(fleet):
 
 
 def test_what_one_alone_opens_is_named(fleet, monkeypatch):
-    def blind(histories, bundle, model):
-        found = rescore(histories, bundle, model)
+    def blind(histories, bundle, model, classes):
+        found = rescore(histories, bundle, model, classes)
         return [Rescored(each.score, each.anomalous & (model.version != "m-2"), each.warming) for each in found]
 
     monkeypatch.setattr(differing, "rescore", blind)

@@ -3,6 +3,7 @@
 import contextlib
 
 import msgspec
+import numpy as np
 import pytest
 
 from tests.unit.shadow import support
@@ -20,6 +21,7 @@ from watchkeeper.model_in_force import (
 )
 from watchkeeper.shadow import judging, trial
 from watchkeeper.shadow.judging import STALE_MS, Standing, is_awaited, judge, learn_candidate
+from watchkeeper.shadow.rescoring import Rescored, rescore
 from watchkeeper.shadow.trial import stored_trial, trial_key
 
 
@@ -73,6 +75,42 @@ def test_a_candidate_learnt_from_garbage_is_refused_with_its_numbers_and_stays_s
     assert stored_trial(fleet.ports.blobs, "m-2")[0].state == "worse"
     assert fleet.ports.blobs.versions([model_key("m-2")])
     assert fleet.judge() == Standing("none")
+
+
+@pytest.mark.parametrize(
+    ("says", "objection"),
+    [
+        (lambda flags: flags & False, "it finds 0 of 1 confirmed episodes, m-1 1"),
+        (lambda flags: flags | (np.arange(len(flags)) == 120), "it opens in 1 of 1 rejected episodes, m-1 in 0"),
+        (lambda flags: flags | (np.arange(len(flags)) % 9 == 0), "before it was learnt, it opens"),
+    ],
+    ids=["blind", "opens what was rejected", "loud"],
+)
+def test_a_candidate_is_refused_for_what_it_does_to_reviewed_episodes_and_for_openings(
+    fleet, monkeypatch, says, objection
+):
+    def rescored(histories, bundle, model, classes):
+        found = rescore(histories, bundle, model, classes)
+        if model.version == "m-1":
+            return found
+        return [Rescored(each.score, says(each.anomalous), each.warming) for each in found]
+
+    monkeypatch.setattr(trial, "rescore", rescored)
+    fleet.review("confirmed")
+    fleet.review("rejected", first=120, readings=5)
+    put_in_force(fleet.ports.blobs, sound("m-1"))
+    put_in_shadow(fleet.ports.blobs, sound("m-2"), ME)
+    standing = fleet.judge()
+    assert standing.state == "refused"
+    assert objection in standing.why
+    assert current_pin(fleet.ports.blobs).version == "m-1"
+
+
+def test_what_rules_found_says_nothing_of_a_model(fleet):
+    fleet.review("confirmed", detector="rule:hot")
+    put_in_shadow(fleet.ports.blobs, sound("m-2"), ME)
+    assert fleet.judge().state == "promoted"
+    assert stored_trial(fleet.ports.blobs, "m-2")[0].counts.confirmed == 0
 
 
 def test_a_model_that_cannot_be_read_any_more_is_refused(fleet):

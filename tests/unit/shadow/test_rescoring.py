@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.unit.shadow.support import MINUTE, NOW, garbage, sound
+from watchkeeper.detection.classes import ClassBook, ClassKnowledge
 from watchkeeper.detection.scorer import score
 from watchkeeper.detection.state import DetectorState
 from watchkeeper.knowledge.bundle import Bundle
@@ -37,6 +38,16 @@ def test_it_is_what_the_scorer_says_of_each_history_alone(model, monkeypatch):
         assert found.anomalous.tolist() == plain.anomalous.tolist()
         assert found.warming.tolist() == plain.warming.tolist()
     assert rescore(histories, NONE, None)[0].anomalous[130:140].any()
+
+
+def test_what_people_said_of_a_class_moves_its_bar_here_too():
+    raised, lowered = (
+        ClassBook(NOW, {"acme": {"generic": ClassKnowledge(factor=factor)}, "0": {"generic": ClassKnowledge(99.0)}})
+        for factor in (1.5, 0.8)
+    )
+    scores = [rescore([history(1)], NONE, None, book)[0].score[100:].mean() for book in (raised, None, lowered)]
+    assert scores == sorted(scores)
+    assert scores[0] < scores[1] < scores[2]
 
 
 def test_nothing_is_rescored_to_nothing():
