@@ -2,7 +2,7 @@
 # Works with GNU make 3.81 (macOS) and newer; needs Python 3.11 or newer. Name another one by `make demo PYTHON=…`.
 
 DEMO_SECONDS ?= 60
-PYTEST_ARGS  ?= -n 4 --dist loadfile $(if $(COVERAGE),--cov)
+PYTEST_ARGS  ?= -n 4 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov)
 PACKAGES     := shared functions infra tests
 
 VENV  := .venv
@@ -19,12 +19,16 @@ NODE_MADE := $(NODE)/node_modules/.is-made
 BOARDS := .venv-boards
 BOARDS_STAMP := $(BOARDS)/.boards-are-installed
 PIP   := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
+UV    := $(BIN)/uv --no-config --quiet pip install --require-hashes --no-deps
 LOCK  := env -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv --no-config --quiet pip compile \
          --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --custom-compile-command "make lock" \
          $(if $(UPGRADE),--upgrade)
 
+# What has been compiled is kept: processes of the tests would each do it again, for seconds.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench bench-aws bench-azure bench-detection schemas lock bundles infra setup clean
+.PHONY: help demo test lint format bench bench-aws bench-azure bench-detection schemas lock bundles infra setup ready clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -32,8 +36,11 @@ help: ## Say what can be made
 demo: $(STAMP) ## Run the whole pipeline on this machine for DEMO_SECONDS (60), then show what it saw
 	$(BIN)/watchkeeper demo --seconds $(DEMO_SECONDS)
 
-test: lint $(INFRA_STAMP) $(EMULATED) $(NODE_MADE) ## Lint, types, imports and tests (COVERAGE=1: also how much of the core they reach, as CI does)
+test: ready ## Lint, types, imports and tests (COVERAGE=1: also how much of the core they reach, as CI does)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+ready: $(STAMP)
+	@$(MAKE) --no-print-directory -j4 lint $(INFRA_STAMP) $(EMULATED) $(NODE_MADE)
 
 lint: $(STAMP) ## Rules, formatting, types and who may import whom, without the tests
 	$(BIN)/ruff check
@@ -87,10 +94,14 @@ clean: ## Remove what was built, cached or measured; .venv and .venv-infra stay 
 
 # --- set-up ---------------------------------------------------------------------------------------------------------
 
+# uv, which comes first and pinned as the rest, takes a twentieth of pip's time; it does not read pip's settings, so that
+# pip does it where uv finds no index. A lock is whole: nothing is left to be resolved.
 $(STAMP): pyproject.toml requirements/dev.txt requirements/worker.txt
 	@$(MAKE_VENV)
-	@echo "watchkeeper: installing the pinned packages into $(VENV); this takes about a minute, once"
-	@$(PIP) install --require-hashes --no-deps -r requirements/dev.txt  # a lock is whole: nothing is left to be resolved
+	@echo "watchkeeper: installing the pinned packages into $(VENV), once"
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements/dev.txt >$(VENV)/uv.txt
+	@$(PIP) install --require-hashes --no-deps -r $(VENV)/uv.txt
+	@$(UV) --python $(BIN)/python -r requirements/dev.txt || $(PIP) install --require-hashes --no-deps -r requirements/dev.txt
 	@$(PIP) install --require-hashes --no-deps --ignore-requires-python -r requirements/worker.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -105,17 +116,15 @@ $(PEERS_STAMP): requirements/bench.txt | $(STAMP)
 # With pip in it: Pulumi asks it which plugins the packages need.
 $(INFRA_STAMP): $(STAMP) requirements/infra.txt
 	$(BIN)/python -m venv --clear $(INFRA)
-	@$(BIN)/uv --no-config --quiet pip install --python $(INFRA)/bin/python --require-hashes --no-deps \
-		-r requirements/infra.txt
+	@$(UV) --python $(INFRA)/bin/python -r requirements/infra.txt
 	@touch $@
 
 # What the tests of cloud adapters talk to, apart: ministack pins a botocore of its own. Where it cannot be had, those
 # tests say so and are skipped.
 $(EMULATED): requirements/emulators.txt $(STAMP)
 	@echo "watchkeeper: installing the emulators that tests talk to into $(EMULATORS)"
-	@$(BIN)/python -m venv --clear $(EMULATORS)
-	@if $(EMULATORS)/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes --no-deps \
-		-r requirements/emulators.txt; then touch $@; \
+	@$(BIN)/python -m venv --clear --without-pip $(EMULATORS)
+	@if $(UV) --python $(EMULATORS)/bin/python -r requirements/emulators.txt; then touch $@; \
 	else echo "watchkeeper: the emulators cannot be installed; tests that need them will be skipped" >&2; fi
 
 # Those that are npm's. Nothing of it runs while it is installed, and nothing is asked of it that needs more than Node.

@@ -18,7 +18,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from aws_costs import charged, dollars
-from cloud_stack import BEGAN, SCORED, WAY, WINDOW_S, Stack, run, trained
+from cloud_stack import BEGAN, SCORED, WAY, WINDOW_S, Stack, caution, run, trained
 
 from watchkeeper.memory import memory_ports
 from watchkeeper.ports import Ports, Stored
@@ -168,9 +168,11 @@ def main() -> None:
     readings = asked.devices * asked.windows * WINDOW_S
     layout = (asked.devices, asked.windows, asked.shards, asked.partitions)
     print(f"{asked.devices:,} devices × 1 Hz, {asked.shards} shards, {asked.partitions} partitions, every {WINDOW_S} s")
+    print(caution(asked.windows))
     model = trained(AwsStack)
     stack = run(AwsStack, memory_ports(asked.partitions), model, *layout)
     show(stack, readings)
+    print(caution(asked.windows))
     if asked.emulators:
         fewer = asked.windows // 4
         layout, readings = (asked.devices, fewer, *layout[2:]), readings // asked.windows * fewer

@@ -28,12 +28,21 @@ if TYPE_CHECKING:
 
 WINDOW_S = 5
 WARM_UP = 3  # windows
+SHORTEST_S = 120  # of a run whose figures may be held against others
 BEGAN = 1_790_000_000_000
 WAY = ("ingest", "clean", "rule_check", "ml_score", "store")
 SCORED = ("clean", "rule_check", "ml_score")  # what the goal of 100,000 readings a second is about
 BODY = b'{"ts":%d,"values":{"flow":%.2f,"discharge_pressure":%.3f,"vibration":%.3f,"motor_current":%.2f}}'
 
 S = TypeVar("S", bound="Stack")
+
+
+def caution(windows: int) -> str:
+    """What is wrong with the figures of so many windows; empty: nothing."""
+    if windows * WINDOW_S >= SHORTEST_S:
+        return ""
+    due = "rows and segments that are due once a minute are not all counted"
+    return f"NOT COMPARABLE: a run of under {SHORTEST_S} s, in which {due}"
 
 
 class Counting:

@@ -1,7 +1,9 @@
 """How hard hypothesis tries: enough for every commit (`ci`), more while working on something (`dev`).
 
 `HYPOTHESIS_PROFILE=dev pytest …` chooses. Time limits per example are off: two cores are shared by all tests. Coverage
-is what tests of single parts reach: those of the whole would add nothing, and take twice as long under it.
+is what tests of single parts reach: those of the whole would add nothing, and take twice as long under it. Nor would
+long runs of one part, marked `no_cover`, whose code other tests reach. What takes longest comes first, so that no
+worker has it left when the others have done.
 """
 
 import os
@@ -11,6 +13,19 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 COVERING = {"unit", "conformance"}
+DEAR = (
+    "simulator/test_simulator.py",
+    "infra/test_azure_graph.py",
+    "deployed",
+    "unit/reprocessing",
+    "infra/test_graph.py",
+    "e2e",
+    "simulator",
+    "lambdas",
+    "azure_functions",
+    "conformance",
+    "unit/detection",
+)
 pytest_plugins = ["tests.emulators.fixtures"]
 settings.register_profile(
     "ci",
@@ -27,8 +42,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 def pytest_collection_modifyitems(items):
-    """No coverage of what the tests of the whole run."""
+    """No coverage of what the tests of the whole run; and the dear ones first."""
     root = Path(__file__).parent
+    places = {}
     for item in items:
-        if item.path.is_relative_to(root) and item.path.relative_to(root).parts[0] not in COVERING:
+        path = item.path.relative_to(root) if item.path.is_relative_to(root) else Path()
+        places[item] = next((n for n, dear in enumerate(DEAR) if path.is_relative_to(dear)), len(DEAR))
+        if path.parts and path.parts[0] not in COVERING:
             item.add_marker(pytest.mark.no_cover)
+    items.sort(key=places.__getitem__)

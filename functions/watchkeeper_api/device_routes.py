@@ -16,12 +16,13 @@ from watchkeeper.series.query import query
 from watchkeeper.topology import DEVICES, SCHEMAS
 from watchkeeper.wire import read_record
 from watchkeeper_api.answers import as_json, documented, json_of
+from watchkeeper_api.calibration import calibration_of
 from watchkeeper_api.call import Admitted, Call
 from watchkeeper_api.forecasts import metrics_ahead
 from watchkeeper_api.quality import latest_share, spans_of
 from watchkeeper_api.refusals import RefusedError
 from watchkeeper_api.rows import LATEST_MS, Limit, one
-from watchkeeper_api.schemas import DeviceDetail, DeviceEntry, DeviceList, Forecast, Quality, Series
+from watchkeeper_api.schemas import Calibration, DeviceDetail, DeviceEntry, DeviceList, Forecast, Quality, Series
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 SUGGESTED_FROM = 1_000
@@ -100,6 +101,12 @@ def forecast(call: Admitted, device: str, horizon: Horizon = PREDICT_MS) -> Resp
     bundle = backend.published.bundle
     ahead = metrics_ahead(backend.ports.blobs, backend.shards, bundle, call.tenant, record, horizon)
     return as_json(Forecast(device, horizon, ahead))
+
+
+@router.get("/{device}/calibration", responses=documented(json_of(Calibration), HTTPStatus.NOT_FOUND))
+def calibration(call: Admitted, device: str) -> Response:
+    """Answer how the model is set for a device: its bar, its target, and what opened."""
+    return as_json(calibration_of(call.backend, call.tenant, _record(call, device)))
 
 
 @router.get("/{device}/series", responses=documented(json_of(Series), HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND))

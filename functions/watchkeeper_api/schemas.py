@@ -213,6 +213,43 @@ class Forecast(msgspec.Struct, frozen=True):
     metrics: list[MetricAhead]
 
 
+class Calibration(msgspec.Struct, frozen=True):
+    """Of a device: `bar` and `joint_bar` are the nats at which one metric, and all together, open an episode.
+
+    They hold `class_factor`, and are the share `raised` higher for a while after an episode; null: not scored yet. A
+    device warms up until it has more than `warm_readings`. `interval_ms`: how often it is heard. In `weeks` (four at
+    most) the target explains `expected` episodes of the model, and `observed` opened. Of its metrics 64 are scored.
+    """
+
+    device: str
+    device_class: str
+    class_factor: float
+    readings: int
+    warming: bool
+    warm_readings: int
+    interval_ms: float | None
+    bar: float | None
+    joint_bar: float | None
+    raised: float
+    is_open: bool
+    target_a_week: float
+    weeks: float
+    expected: float
+    observed: int
+    scored: tuple[str, ...]
+    unscored: tuple[str, ...]
+
+
+class ClassBar(msgspec.Struct, frozen=True):
+    """What the bars of a class are multiplied by, from reviews of eight weeks; `metrics` known to its new devices."""
+
+    device_class: str
+    factor: float
+    confirmed: int
+    rejected: int
+    metrics: list[str]
+
+
 class AnomalyEntry(Episode, frozen=True, omit_defaults=False):
     """An episode with its explanation and what people made of it."""
 
@@ -303,6 +340,7 @@ class Status(msgspec.Struct, frozen=True):
     """How the whole deployment does, over all tenants. `pipeline` is what its runtime says of itself.
 
     `throttled`: requests refused with 429 since it started. `drift`: null until it was looked at.
+    `classes`: the bars of the classes of who asks.
     """
 
     version: str
@@ -316,6 +354,7 @@ class Status(msgspec.Struct, frozen=True):
     pipeline: dict[str, Any]
     throttled: int = 0
     drift: ModelDrift | None = None
+    classes: list[ClassBar] = []
 
 
 class ModelChange(msgspec.Struct, frozen=True):
@@ -385,6 +424,7 @@ MODELS: tuple[type[msgspec.Struct], ...] = (
     AlertList,
     Invitation,
     AnomalyList,
+    Calibration,
     DeviceDetail,
     DeviceList,
     ErrorAnswer,

@@ -9,6 +9,7 @@ from watchkeeper.pipeline import STAGES
 from watchkeeper.published import current_cutoff
 from watchkeeper.topology import Every, Stage, Topic, Trigger
 from watchkeeper_api.answers import as_json, documented, json_of, text_of
+from watchkeeper_api.calibration import class_bars
 from watchkeeper_api.call import Admitted, AppServices
 from watchkeeper_api.exposition import CONTENT_TYPE
 from watchkeeper_api.metrics import exposed
@@ -42,6 +43,7 @@ def status(call: Admitted) -> Response:
         pipeline=dict(backend.pipeline_status()),
         throttled=backend.refusals["throttled"],
         drift=_drift(usage.drift),
+        classes=class_bars(backend, call.tenant),
     )
     return as_json(answer)
 

@@ -140,9 +140,12 @@ def _backtest(parsed: argparse.Namespace) -> int:
 
 
 def _devices(parsed: argparse.Namespace) -> int:
-    from watchkeeper_local.devices import show_devices
+    from watchkeeper_local.devices import show_device, show_devices
 
-    return show_devices(parsed.url, parsed.api_key or os.environ.get("WATCHKEEPER_API_KEY"), as_json=parsed.json)
+    key = parsed.api_key or os.environ.get("WATCHKEEPER_API_KEY")
+    if parsed.device:
+        return show_device(parsed.url, key, parsed.device, as_json=parsed.json)
+    return show_devices(parsed.url, key, as_json=parsed.json)
 
 
 def _dead_letters(parsed: argparse.Namespace) -> int:
@@ -210,9 +213,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_asking(status)
     status.set_defaults(run=_status)
 
-    devices = commands.add_parser("devices", help="which devices a running Watchkeeper knows, and who is silent")
-    _add_asking(devices)
-    devices.set_defaults(run=_devices)
+    _add_devices(commands).set_defaults(run=_devices)
 
     letters = commands.add_parser("dead-letters", help="look at, redrive or discard what no stage could take")
     letters.add_argument("action", choices=("list", "show", "redrive", "discard"))
@@ -239,6 +240,13 @@ def _parser() -> argparse.ArgumentParser:
     add_rules(commands, add_settings, settings_of)
     add_bundle(commands, add_settings, settings_of)
     return parser
+
+
+def _add_devices(commands: argparse._SubParsersAction[Parser]) -> Parser:
+    devices = commands.add_parser("devices", help="which devices a running Watchkeeper knows, and who is silent")
+    devices.add_argument("device", nargs="?", default="", help="how the model is set for this one")
+    _add_asking(devices)
+    return devices
 
 
 def _add_backtest(commands: argparse._SubParsersAction[Parser]) -> Parser:

@@ -1,10 +1,13 @@
-"""`watchkeeper devices`: which devices a running Watchkeeper knows, how good their readings are, who is silent."""
+"""`watchkeeper devices`: which devices a running Watchkeeper knows, how good their readings are, who is silent.
+
+Of one that is named it shows how the model is set for it.
+"""
 
 from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from watchkeeper_local.columns import columns, moment, one_line
 from watchkeeper_local.node import clock
@@ -31,6 +34,30 @@ def show_devices(url: str, api_key: str | None, *, as_json: bool) -> int:
         for device in found
     ]  # fmt: skip
     print(columns(HEAD, rows) if rows else "no device has sent anything yet")
+    return 0
+
+
+def show_device(url: str, api_key: str | None, name: str, *, as_json: bool) -> int:
+    """Print how the model is set for a device. Unavailable: no Watchkeeper answers there, or knows no such device."""
+    told = fetch(url, f"/api/devices/{quote(name, safe='')}/calibration", api_key)
+    if as_json:
+        print(json.dumps(told, indent=1))
+        return 0
+    warming = f"warms up until it has more than {told['warm_readings']}" if told["warming"] else "is judged"
+    print(
+        f"{one_line(told['device'])}, of class {one_line(told['device_class'])}: {told['readings']} readings, {warming}"
+    )
+    if told["bar"] is not None:
+        print(
+            f"heard every {duration(round(told['interval_ms']))}; an episode opens at {told['bar']:.1f} nats of one "
+            f"metric, {told['joint_bar']:.1f} of all together (class x{told['class_factor']:.2f}), "
+            f"{told['raised']:.0%} more for now"
+        )
+    print(
+        f"{told['observed']} episodes opened in {told['weeks']:.1f} weeks{', one is open' if told['is_open'] else ''}; "
+        f"the target of {told['target_a_week']:g} a week explains {told['expected']:.1f} of them"
+    )
+    print(f"not scored: {one_line(', '.join(told['unscored'])) or 'none'} (scored metrics: {len(told['scored'])})")
     return 0
 
 

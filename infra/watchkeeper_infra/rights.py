@@ -32,7 +32,7 @@ def objects_of(function: FunctionSpec, publishers: tuple[str, ...]) -> tuple[lis
         (written if function.name in LAKE_WRITERS else read).extend(LAKE)
         if MANIFESTS not in written:
             read.append(MANIFESTS)
-    if function.name in ("api", "retrain"):
+    if function.name in ("api", LEARNS):
         read.append(SCORES)
     if function.name == "api":
         read.append(FORECASTS)

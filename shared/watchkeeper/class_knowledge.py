@@ -15,6 +15,7 @@ import numpy as np
 
 from watchkeeper.detection.classes import BELIEVED, CLASSES, ClassBook, ClassKnowledge, factor_of, prior_of
 from watchkeeper.detection.state import DetectorState
+from watchkeeper.errors import StateError
 from watchkeeper.knowledge.catalogue import GENERIC, ITSELF
 from watchkeeper.model_drift import WEEK_MS, WEEKS, reviews_of
 from watchkeeper.ports import Key
@@ -39,11 +40,18 @@ ClassKey = tuple[str, str]  # tenant, class
 
 
 def learn_classes(ports: Ports, shards: int, now: int) -> ClassBook:
-    """Look at all devices and at eight weeks' reviews, and publish. Unavailable, StateError: they cannot be read."""
+    """Look at all devices and at eight weeks' reviews, and publish. Unavailable, StateError: they cannot be read.
+
+    The devices of a shard whose state is damaged are left out, and the log says so: what is known is of all others.
+    """
     series: dict[tuple[str, str, str], list[NDArray[np.void]]] = defaultdict(list)
     classes: dict[str, dict[str, str]] = {}
     for shard in range(shards):
-        state = detector_state(ports.blobs, shard)
+        try:
+            state = detector_state(ports.blobs, shard)
+        except StateError as error:
+            log.error("the devices of shard %d are left out of what is known of classes: %s", shard, error)
+            continue
         for name, row in state.rows.items():
             tenant, _, device = name.partition("\0")
             if tenant not in classes:

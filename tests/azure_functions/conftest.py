@@ -1,5 +1,6 @@
 """An app on stand-ins: what infra/ would deploy, as far as the functions see it."""
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -10,6 +11,7 @@ import pytest
 from azure.cosmos import CosmosClient
 
 from tests.azure_functions.events import batch_of
+from tests.azure_functions.package import LACKING, DeployedWorker, Packages, environment_of
 from tests.emulators.azure import new_container, storage_connection
 from tests.emulators.functions_worker import MISSING, FunctionsWorker, http_request
 from tests.emulators.interference import Interference, interfering
@@ -35,7 +37,7 @@ class Stack:
 
     settings: Settings
     container: Container
-    worker: FunctionsWorker
+    worker: FunctionsWorker | DeployedWorker
     hubs: EventHubs
     cosmos: Interference
     blobs: Interference
@@ -69,10 +71,27 @@ class Stack:
         }
 
 
+HERE, NEW = "here", "python-3.13"
+
+
+def pytest_generate_tests(metafunc):
+    """Where a module says so, the app of the stack is also the package, but for tests that reach into its process."""
+    if "stack" in metafunc.fixturenames:
+        both = getattr(metafunc.module, "ALSO_DEPLOYED", False)
+        reaches_in = metafunc.definition.get_closest_marker("in_process")
+        metafunc.parametrize("stack", [HERE, NEW] if both and not reaches_in else [HERE], indirect=True, scope="module")
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory):
+    return Packages(tmp_path_factory.mktemp("packages"))
+
+
 @pytest.fixture(scope="module")
-def stack(cosmos_server, blob_server, tmp_path_factory):
-    if MISSING:
-        pytest.skip(MISSING)
+def stack(request, cosmos_server, blob_server, tmp_path_factory, packages):
+    deployed = request.param == NEW
+    if lacking := LACKING if deployed else MISSING:
+        pytest.skip(lacking)
     database = f"stack-{next(_numbers)}"
     with CosmosClient(f"http://{cosmos_server.address}", cosmos_server.key) as client:
         make_tables(client.create_database_if_not_exists(database))
@@ -98,8 +117,19 @@ def stack(cosmos_server, blob_server, tmp_path_factory):
                 budget=1000.0,
             )
             container = Container(settings)
-            yield Stack(settings, container, FunctionsWorker(open_app(lambda: container, "")), hubs, cosmos, blobs)
-            container.close()
+            with contextlib.ExitStack() as running:
+                running.callback(container.close)
+                if deployed:
+                    package = packages.unpacked(
+                        "explain", "web", "train"
+                    )  # all that a function needs is in one of them
+                    log = tmp_path_factory.mktemp("deployed") / "app.log"
+                    worker = DeployedWorker(package, packages, log, environment_of(settings))
+                    running.callback(worker.close)
+                    assert (worker.about["python"], worker.about["azure"][1][:2]) == ([3, 13], "2.")
+                else:
+                    worker = FunctionsWorker(open_app(lambda: container, ""))
+                yield Stack(settings, container, worker, hubs, cosmos, blobs)
     except NotToBeHadError as error:
         pytest.skip(str(error))
 

@@ -1,10 +1,12 @@
 """A deployed package in an empty environment: its path, Microsoft's worker, and an invocation for each line of stdin.
 
-Arguments: the package's folder, the folder of the worker library, functions_worker.py, and the vault's authority. Two
-things are not as in production: tokens are made by the test, and the vault's name is not held against them.
+Arguments: the package's folder, the folder of the worker library, functions_worker.py, and the vault's authority, or
+nothing. Three things are not as in production: tokens are made by the test, the vault's name is not held against them,
+and nobody waits before he asks Storage again.
 """
 
 import base64
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -27,6 +29,7 @@ def module_at(name, path):
 worker = module_at("functions_worker", worker_file)
 
 from azure.core.credentials import AccessToken  # noqa: E402 - of the package
+from azure.storage.blob._shared.policies import ExponentialRetry  # noqa: E402
 from azure_functions_runtime import loader  # noqa: E402
 
 from watchkeeper_azure import services  # noqa: E402
@@ -41,20 +44,19 @@ class Identity:
 
 
 services.Services.credential = Identity()
-services.VAULT_OPTIONS |= {"connection_verify": authority, "verify_challenge_resource": False}
+ExponentialRetry.get_backoff_time = lambda *_: 0.01
+if authority:
+    services.VAULT_OPTIONS |= {"connection_verify": authority, "verify_challenge_resource": False}
 app = worker.FunctionsWorker(list(loader.index_function_app(f"{package}/function_app.py")))
 about = {
-    "functions": sorted(app.metadata),
+    "bindings": {name: told.raw_bindings for name, told in app.metadata.items()},
     "python": sys.version_info[:2],
-    "azure": sys.modules["azure.functions"].__file__,
+    "azure": [sys.modules["azure.functions"].__file__, importlib.metadata.version("azure-functions")],
 }
 print(json.dumps(about), file=answers, flush=True)
 for line in sys.stdin:
     asked = json.loads(line)
-    metadata = {name: worker.datum(text, "json") for name, text in asked["metadata"].items()}
-    if "bodies" in asked:
-        value = worker.event_batch([base64.b64decode(body) for body in asked["bodies"]])
-        answer = app.invoke(asked["function"], "events", value, metadata)
-    else:
-        answer = app.invoke(asked["function"], "timer", worker.datum(asked["timer"], "json"), metadata)
-    print(json.dumps({"error": answer.error}), file=answers, flush=True)
+    metadata = {name: worker.read(told) for name, told in asked["metadata"].items()}
+    answer = app.invoke(asked["function"], asked["argument"], worker.read(asked["value"]), metadata)
+    body = base64.b64encode(answer.value or b"").decode()
+    print(json.dumps({"value": body, "error": answer.error, "status": answer.status}), file=answers, flush=True)

@@ -12,6 +12,8 @@ from watchkeeper_azure import event_hub_events
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_recorded_day_through_event_hubs_cosmos_db_and_blobs_is_what_the_local_runtime_makes_of_it(
     make_hosted_ports,
 ):

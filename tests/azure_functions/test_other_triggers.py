@@ -25,7 +25,8 @@ from watchkeeper.topology import BATCH_DATA_INGESTION, CUTOFFS, IOT_DATA_INGESTI
 from watchkeeper_azure import app as functions
 from watchkeeper_azure.settings import Settings
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
+pytestmark = [pytest.mark.skipif(bool(MISSING), reason=MISSING), pytest.mark.usefixtures("no_azure_pauses")]
+ALSO_DEPLOYED = True
 HERE = Path(functions.__file__).parent
 NOW = int(time.time() * 1000)
 AWAY = Refuse(503, b"<Error><Code>ServerBusy</Code><Message>Busy</Message></Error>", "application/xml")
@@ -47,6 +48,11 @@ def test_every_trigger_of_the_table_is_a_function_and_nothing_else_is():
     timers = {f"{s.name}_timer": "timerTrigger" for s in stages if s.timer}
     others = dict.fromkeys(("bill", "requests", "command"), "httpTrigger") | {"files": "eventGridTrigger"}
     assert kinds == topics | timers | others
+
+
+def test_what_is_deployed_is_indexed_as_it_is_here(stack):
+    here = FunctionsWorker(functions.open_app(never, ""))
+    assert {n: stack.worker.bindings(n) for n in stack.worker.metadata} == {n: here.bindings(n) for n in here.metadata}
 
 
 def test_a_topics_trigger_takes_many_events_and_tries_for_ever():
@@ -262,6 +268,7 @@ NOT_UNDERSTOOD = [
 ]
 
 
+@pytest.mark.in_process
 @pytest.mark.parametrize("body", [*FORECASTS, *NOT_UNDERSTOOD])
 def test_a_forecast_adds_nothing_and_what_is_not_understood_is_said(stack, caplog, body):
     assert stack.post("bill", "/api/bill", body)[1] == {"added_usd": 0.0}
@@ -294,6 +301,7 @@ def test_a_machine_is_served_by_its_key_as_who_it_is(stack, since, key):
     assert stack.post("requests", "/api/devices?limit=3", method="GET", x_api_key=key)[0] == 200
 
 
+@pytest.mark.in_process
 def test_a_person_is_served_by_a_token(stack, monkeypatch):
     from watchkeeper_adapters.cloud.tokens import Verifier
 

@@ -10,7 +10,7 @@ from tests.azure_functions.conftest import SHARDS
 from tests.azure_functions.events import batch_of
 from tests.emulators.functions_worker import FunctionsWorker, event_batch
 from tests.emulators.interference import Refuse
-from tests.emulators.servers import free_port
+from tests.ports import free_port
 from watchkeeper.ids import shard_of
 from watchkeeper.packs import Pack
 from watchkeeper.pipeline import PIPELINE
@@ -19,6 +19,8 @@ from watchkeeper.topology import DATA_PROCESSING_OUTPUT, DEVICE_TELEMETRY, IOT_D
 from watchkeeper_azure import app as functions
 from watchkeeper_azure.container import Container
 
+pytestmark = pytest.mark.usefixtures("no_azure_pauses")
+ALSO_DEPLOYED = True
 NOW = int(time.time() * 1000)
 RAW, PACKS, CLEANED = DEVICE_TELEMETRY.name, IOT_DATA_INGESTION.name, DATA_PROCESSING_OUTPUT.name
 THROTTLED = Refuse(429, b'{"code": "TooManyRequests", "message": "Request rate is large"}', "application/json")
@@ -128,6 +130,7 @@ def test_while_cosmos_db_is_throttled_a_batch_of_store_comes_again(stack, since)
     assert "pump-12" in {row.key.sort for row in stack.ports.tables.query("devices", "default")}
 
 
+@pytest.mark.in_process
 def test_while_event_hubs_are_away_a_batch_comes_again(stack):
 
     nowhere = stack.hubs.connection.replace(
@@ -140,6 +143,7 @@ def test_while_event_hubs_are_away_a_batch_comes_again(stack):
     assert "Event Hubs iot-data-ingestion" in answer.error
 
 
+@pytest.mark.in_process
 def test_with_little_time_left_the_rest_comes_again_and_is_taken_then(stack, since, monkeypatch):
     monkeypatch.setattr(functions, "TIMEOUT_S", 4)
     monkeypatch.setattr("watchkeeper_adapters.cloud.stream_trigger.MESSAGES", 2)

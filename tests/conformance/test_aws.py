@@ -18,9 +18,13 @@ class TestDynamoTables(TablesSuite):
 
 
 class TestS3Blobs(BlobsSuite):
+    LONG = 120
+
     @pytest.fixture
     def blobs(self, aws):
-        return S3Blobs(emulated(aws, "s3"), new_bucket(aws), "some/where/")
+        s3 = emulated(aws, "s3")
+        s3.meta.events.register("provide-client-params.s3.ListObjectsV2", lambda params, **_: params | {"MaxKeys": 50})
+        return S3Blobs(s3, new_bucket(aws), "some/where/")
 
 
 class TestDynamoMeter(MeterSuite):

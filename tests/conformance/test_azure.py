@@ -1,6 +1,9 @@
 """The adapters of Azure over emulators of its protocols are held to what the others are."""
 
+import functools
+
 import pytest
+from azure.storage.blob import ContainerClient
 
 from tests.conformance.blobs_suite import BlobsSuite
 from tests.conformance.meter_suite import MeterSuite
@@ -40,7 +43,11 @@ class TestCosmosMeter(MeterSuite):
 
 
 class TestAzureBlobs(BlobsSuite):
+    LONG = 120
+
     @pytest.fixture
-    def blobs(self, blob_server):
+    def blobs(self, blob_server, monkeypatch):
+        names = functools.partialmethod(ContainerClient.list_blob_names, results_per_page=50)
+        monkeypatch.setattr(ContainerClient, "list_blob_names", names)
         with container_of(blob_server, new_container(blob_server)) as container:
             yield AzureBlobs(container, "some/where/")

@@ -61,7 +61,7 @@ def recorded(bundles, tmp_path_factory):
     scenario = {"name": "small", "stack": "aws-dev", "config": values, "secret": secret, "preview": False}
     request = folder / "request.json"
     request.write_text(
-        json.dumps({"cloud": "aws", "program": str(ROOT / "infra"), "scenarios": [scenario], "plants": []})
+        json.dumps({"cloud": "aws", "program": str(ROOT / "infra"), "scenarios": [scenario], "checked": False})
     )
     engine = ROOT / "tests" / "infra" / "engine" / "run.py"
     done = subprocess.run(

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,18 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.ports import free_ports
+
 START_S = 40.0
-
-
-def free_ports():
-    """A port for HTTP, and one for MQTT whose successor is free as well."""
-    while True:
-        with socket.socket() as http, socket.socket() as mqtt, socket.socket() as after:
-            http.bind(("127.0.0.1", 0))
-            mqtt.bind(("127.0.0.1", 0))
-            with contextlib.suppress(OSError, OverflowError):
-                after.bind(("127.0.0.1", mqtt.getsockname()[1] + 1))
-                return http.getsockname()[1], mqtt.getsockname()[1]
 
 
 class Up:

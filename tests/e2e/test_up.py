@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.e2e.conftest import free_ports
+from tests.ports import free_ports
 from watchkeeper_local.sources.send import open_sender
 
 NAB = Path(__file__).parents[3] / "shared" / "data" / "nab"

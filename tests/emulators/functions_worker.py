@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextvars
 import importlib.util
 import json
@@ -88,6 +89,34 @@ def datum(value: Any, kind: str) -> Any:
     from azure_functions_runtime.bindings.datumdef import Datum
 
     return Datum(value, kind)
+
+
+def written(value: Any) -> dict[str, Any]:
+    """A value as the host sends it, as JSON; `read` has it back in another process."""
+    if value.type == "http":
+        parts = {
+            name: written(part) if hasattr(part, "type") else _written_all(part) for name, part in value.value.items()
+        }
+        return {"http": parts}
+    if value.type == "collection_bytes":
+        return {value.type: [base64.b64encode(body).decode() for body in value.value.bytes]}
+    return {value.type: base64.b64encode(value.value).decode() if value.type == "bytes" else value.value}
+
+
+def _written_all(parts: Mapping[str, Any]) -> dict[str, Any]:
+    return {"": {name: written(part) for name, part in parts.items()}}
+
+
+def read(told: Mapping[str, Any]) -> Any:
+    """What `written` has made."""
+    ((kind, value),) = told.items()
+    if kind == "":
+        return {name: read(part) for name, part in value.items()}
+    if kind == "http":
+        return datum({name: read(part) for name, part in value.items()}, kind)
+    if kind == "collection_bytes":
+        return event_batch([base64.b64decode(body) for body in value])
+    return datum(base64.b64decode(value) if kind == "bytes" else value, kind)
 
 
 def http_request(method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Any:

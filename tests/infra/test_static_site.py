@@ -8,7 +8,8 @@ import urllib.request
 import pytest
 
 from tests.docs.pages import ROOT
-from tests.emulators.servers import NotToBeHadError, Server, free_port, tool
+from tests.emulators.servers import NotToBeHadError, Server, tool
+from tests.ports import free_port
 
 FOLDER = ROOT / "infra" / "status_page"
 CONFIG = "staticwebapp.config.json"

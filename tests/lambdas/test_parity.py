@@ -28,6 +28,8 @@ def test_the_recorded_day_has_records_of_every_kind():
     assert lacking({where: each for where, each in view.items() if "/forecast" not in where}) == ["a forecast"]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_recorded_day_through_kafka_dynamodb_and_s3_is_what_the_local_runtime_makes_of_it(make_aws_ports):
     world = compare(LambdaWorld, make_aws_ports, CALM)
     assert sees_all(plant(world))

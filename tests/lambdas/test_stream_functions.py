@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from tests.emulators.interference import FORBIDDEN, SLOW_DOWN, THROTTLED, first
-from tests.emulators.servers import free_port
 from tests.lambdas.conftest import SHARDS
 from tests.lambdas.events import event, from_msk, telemetry
+from tests.ports import free_port
 from watchkeeper.ids import shard_of
 from watchkeeper.packs import Pack
 from watchkeeper.pipeline import PIPELINE

@@ -19,7 +19,7 @@ from tests.simulator.strategies import disturbances, scenarios
 from tests.simulator.world import Disturbance, World
 from watchkeeper_local.sqlite import open_ports
 
-EXAMPLES = int(os.environ.get("SIMULATOR_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("SIMULATOR_EXAMPLES", "30"))
 STORY = Story("dips", start=0, length=20)
 EVENTS = tell(STORY, 1).events[:10]
 
@@ -91,7 +91,7 @@ def undisturbed():
 
 @pytest.mark.parametrize(
     ("kind", "at_reads", "step"),
-    [("crash", False, 3), ("rewind", False, 11), ("rival", True, 13), ("outage", True, 13)],
+    [("crash", False, 5), ("rewind", False, 11), ("rival", True, 13), ("outage", True, 13)],
 )
 def test_a_fault_before_or_after_any_single_effect_changes_nothing(kind, at_reads, step):
     for gap in range(0, play(in_memory, at_reads=at_reads)[0], step):

@@ -7,10 +7,13 @@ A message is `{"type": "alert", "alert": …}`, the alert as `GET /api/alerts` g
 from __future__ import annotations
 
 import abc
+import functools
 import logging
+import threading
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
@@ -28,7 +31,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MOST_POSTS = 500  # for one batch
-LONGEST_S = 2.0  # after which no more is begun
+LONGEST_S = 2.0
+THREAD = "pushes"
+T = TypeVar("T")
 LARGEST_FRAME = 120_000  # bytes; of the clouds' services the smallest takes 128 KB
 
 
@@ -40,9 +45,10 @@ class Post(NamedTuple):
 
 
 class BoundedPushes(abc.ABC):
-    """Tells who listens. Nothing is begun after `longest_s` seconds of `now`, or beyond `most` posts.
+    """Tells who listens, for `longest_s` seconds of `now` and with `most` posts at most.
 
-    What a cloud adds should try once and wait briefly: what is under way takes as long as it lets it.
+    Each request has what is left of that time: then nobody waits for it any more. What a cloud adds should try once and
+    wait briefly, since until it gives up a thread is left behind.
     """
 
     def __init__(
@@ -71,7 +77,7 @@ class BoundedPushes(abc.ABC):
         until = self._now() + self._longest_s
         counts: Counter[str] = Counter()
         try:
-            posts = list(self.posts(alerts))
+            posts = self._within(until, lambda: list(self.posts(alerts)))
         except (Unavailable, Refused, DecodeError, msgspec.MsgspecError) as error:
             log.warning("nobody is told by WebSocket: %s", error)
             return Counter(batch_push_failures=1)
@@ -84,7 +90,7 @@ class BoundedPushes(abc.ABC):
             if post.to in gone:
                 continue
             try:
-                if self.post(post):
+                if self._within(until, functools.partial(self.post, post)):
                     counts["batch_pushes"] += 1
                 else:
                     gone.add(post.to)
@@ -92,6 +98,22 @@ class BoundedPushes(abc.ABC):
                 counts["batch_push_failures"] += 1
                 log.warning("listeners were not told: %s", error)
         return counts
+
+    def _within(self, until: float, act: Callable[[], T]) -> T:
+        """What it answers. Unavailable: not in time."""
+        answer: Future[T] = Future()
+        threading.Thread(target=_answer, args=(answer, act), name=THREAD, daemon=True).start()
+        try:
+            return answer.result(max(0.0, until - self._now()))
+        except TimeoutError:
+            raise Unavailable("no answer in what is left of the time") from None
+
+
+def _answer(answer: Future[T], act: Callable[[], T]) -> None:
+    try:
+        answer.set_result(act())
+    except BaseException as error:  # noqa: BLE001 - whoever waits raises it
+        answer.set_exception(error)
 
 
 def framed(tables: Tables, alerts: Iterable[Alert]) -> Iterator[tuple[Alert, bytes]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,11 +10,11 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException
 
 from watchkeeper.errors import ConfigError, Unavailable
+from watchkeeper_adapters.kafka.voice import ClientLog, Voice
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
-log = logging.getLogger(__name__)
 Security = Literal["plaintext", "tls", "scram", "token"]
 Token = Callable[[], tuple[str, float]]  # a token, and the epoch seconds at which it expires
 LARGEST_MESSAGE = 900_000  # bytes; brokers take 1,048,588 with all that is around it unless they are told otherwise
@@ -45,7 +44,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     """A cluster and how to log in. `ca`: a PEM file of the authority to trust, where it is not the system's.
 
     `timeout_s` bounds every call: after it, Unavailable. `token` is asked whenever a token is about to expire.
-    `trouble` is what its clients hear of the brokers.
+    `trouble` is what its clients hear of the brokers, `voice` says in the log what they say.
     """
 
     brokers: str
@@ -56,6 +55,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     token: Token | None = None
     timeout_s: float = 10.0
     trouble: Trouble = msgspec.field(default_factory=Trouble)
+    voice: Voice = msgspec.field(default_factory=Voice)
 
     def options(self) -> dict[str, Any]:
         """What librdkafka's clients have in common. ConfigError: the parts do not go together."""
@@ -68,7 +68,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
             "socket.connection.setup.timeout.ms": max(1000, round(self.timeout_s * 500)),
             "reconnect.backoff.max.ms": 2000,
             "topic.metadata.refresh.interval.ms": 60_000,
-            "logger": log,
+            "logger": ClientLog(self.voice, self._todo_of),
             "error_cb": self.trouble.hear,
         }
         if self.ca:
@@ -119,18 +119,28 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 
     def _advice(self, told: KafkaError) -> str:
         """What librdkafka has told, and what to do about it."""
-        if told.code() == KafkaError._AUTHENTICATION:  # noqa: SLF001 - its public name
-            todo = "the token is refused: check who it is made for, and what that may do in the cluster"
-            if self.security == "scram":
-                known = "that the cluster knows it for SCRAM-SHA-512"
-                todo = f"user {self.user!r} is refused: check the user, its password, and {known}"
-        elif told.code() == KafkaError._SSL:  # noqa: SLF001 - its public name
-            todo = "TLS fails: check that this port speaks TLS, and give the authority of its certificate (kafka_ca)"
-        else:
-            return told.str()
-        return f"{todo}. {told.str()}"
+        todo = self._todo(told.code())
+        return f"{todo}. {told.str()}" if todo else told.str()
+
+    def _todo_of(self, line: str) -> str:
+        """What to do about a line of librdkafka's log, which has no code."""
+        return next((self._todo(code) for words, code in _IN_LINES.items() if words in line), "")
+
+    def _todo(self, code: int) -> str:
+        if code == KafkaError._AUTHENTICATION:  # noqa: SLF001 - its public name
+            if self.security != "scram":
+                return "the token is refused: check who it is made for, and what that may do in the cluster"
+            known = "that the cluster knows it for SCRAM-SHA-512"
+            return f"user {self.user!r} is refused: check the user, its password, and {known}"
+        if code == KafkaError._SSL:  # noqa: SLF001 - its public name
+            return "TLS fails: check that this port speaks TLS, and give the authority of its certificate (kafka_ca)"
+        return ""
 
 
+_IN_LINES = {
+    "SASL authentication error": KafkaError._AUTHENTICATION,  # noqa: SLF001 - its public name
+    "SSL handshake failed": KafkaError._SSL,  # noqa: SLF001 - its public name
+}
 _REFUSALS = {KafkaError._AUTHENTICATION, KafkaError._SSL}  # noqa: SLF001 - their public names
 _PROTOCOLS: dict[Security, str] = {
     "plaintext": "PLAINTEXT",

@@ -159,8 +159,9 @@ def observe(records: NDArray[np.void], x: F64, at: LocalTime, relearn: int) -> t
     np.maximum(surprise(TAIL_SCALE, counts, total_counted, z) - TOLERANCE, NOTHING, out=nats[:TAILS])
     nats[:TAILS] *= WEIGHTS
     shifts = nats[1:3]
-    if np.count_nonzero(shifts):
-        shifts[0] = (shifts**TOGETHER).sum(axis=0) ** (ONE / TOGETHER)
+    some = np.logical_or.reduce(shifts).nonzero()[0]
+    if some.size:
+        shifts[0, some] = (shifts[:, some] ** TOGETHER).sum(axis=0) ** (ONE / TOGETHER)
         shifts[1] = 0.0
     if np.count_nonzero(stuck):
         chance = -np.log(between((repeating * n + 1.0) / (n + 2.0), 1e-6, 1.0))
@@ -178,7 +179,8 @@ def observe(records: NDArray[np.void], x: F64, at: LocalTime, relearn: int) -> t
     wild += ONE
     wild *= flagged
     lasting = wild > relearn
-    open_to = ~flagged | lasting
+    learnt = ~flagged | lasting
+    open_to = learnt.astype(np.float32)
     count_in(TAIL_SCALE, counts, total_counted, z, ((wild <= ONE) | lasting) & (n >= FEW))
     records["tails"] = counts.reshape(TAILS * BINS, -1).T
     records["counted"] = total_counted
@@ -204,7 +206,7 @@ def observe(records: NDArray[np.void], x: F64, at: LocalTime, relearn: int) -> t
     last[:] = value
     before = n.copy()
     n += ONE
-    accumulate(records, block, value, at, open_to)
+    accumulate(records, block, value, at, learnt)
     records["anchor"] = anchor
     band = THREE * scale + TWO * scales[1]
     rate = move / scale

@@ -38,7 +38,7 @@ BAR_NATS = 9.0
 JUMP_MOST = 1.5
 """A change alone counts for no more than this many bars: it never alerts early."""
 EARLY_BARS, EARLY_READINGS = 2.0, 3
-"""A device that warms up may alert only from its third reading on, and only if the reading is so many bars out."""
+"""What a class says opens an episode only from the third reading of a metric on, and only so many bars out."""
 REJECTED_TARGET = 0.3
 """Share of reviewed episodes that may be false alarms: with just so many, the bar stays where it is."""
 LOWEST, HIGHEST = 0.8, 1.5
@@ -88,9 +88,13 @@ class ClassBook(msgspec.Struct, frozen=True):
 
 
 class Cold(NamedTuple):
-    """What the classes say of a round: bars of each reading (r), nats, low and high of each pair; NaN where nothing."""
+    """What the classes say of a round: bars of each reading (r), nats, low and high of each pair; NaN where nothing.
+
+    lasting: the bars (r) of metrics that have been there for EARLY_READINGS
+    """
 
     bars: F32
+    lasting: F32
     parts: F32
     low: F64
     high: F64
@@ -179,12 +183,17 @@ def cold(kin: Kin, of: I64, local: I64, names: Sequence[str], x: F64, n: F32, be
     parts, lows, highs = np.zeros(x.size, np.float32), np.full(x.size, np.nan), np.full(x.size, np.nan)
     parts[at] = np.maximum(nats, jumps) * (1.0 - n[at] / YOUNG)
     lows[at], highs[at] = low, high
-    most = np.zeros(of.size, np.float32)
+    held = np.log(np.maximum(np.bincount(local, minlength=of.size), 1))
+    lasting = _bars(np.where(n >= EARLY_READINGS - 1, parts, np.float32(0.0)), local, held)
+    return Cold(_bars(parts, local, held), lasting, parts, lows, highs)
+
+
+def _bars(parts: F32, local: I64, held: F64) -> F32:
+    """Of the nats of pairs the greatest of each reading, less what the greatest of several is by chance, in bars."""
+    most = np.zeros(held.size)
     np.maximum.at(most, local, parts)
-    held = np.bincount(local, minlength=of.size)
-    most -= np.log(np.maximum(held, 1)).astype(np.float32)
-    bars: F32 = (np.maximum(most, 0.0) / BAR_NATS).astype(np.float32)
-    return Cold(bars, parts, lows, highs)
+    bars: F32 = (np.maximum(most - held, 0.0) / BAR_NATS).astype(np.float32)
+    return bars
 
 
 def _distance(z: F64) -> F32:

@@ -85,11 +85,11 @@ def advance(
     bar: F32,
     measured: Bools,
     config: DetectorConfig,
-    early: Bools | None = None,
+    opens: NDArray[np.int8] | None = None,
 ) -> I64:
     """Take a reading of each device, in order; the edge each makes, as an index into PHASES.
 
-    early: which may open although their device still warms up
+    opens: 0 may not, 1 (as all without it) once its device is warm, 2 at once
     """
     readings, raised, since_edge, quiet = (devices[name] for name in ("readings", "raised", "since_edge", "quiet"))
     readings += measured
@@ -98,7 +98,7 @@ def advance(
     warm = measured & (readings > config.warm_readings)
     raised -= warm * raised * np.float32(1.0 / config.raised_readings)
     edge = np.zeros(ts.size, np.int64)
-    may_open = warm if early is None else warm | (early & measured)
+    may_open = warm if opens is None else (warm & (opens > 0)) | (measured & (opens > 1))
     opening = may_open & ~was_open & (surprise >= bar)
     if np.count_nonzero(opening):
         edge[opening] = 1

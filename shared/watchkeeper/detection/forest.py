@@ -56,6 +56,7 @@ class _Trees(NamedTuple):
     begins: I64
     further: list[tuple[int, int, I64]]
     depth: int
+    usual: float  # the path through all trees of a reading that is as deep as in trees of chance
 
 
 class Forest(msgspec.Struct, frozen=True, dict=True):
@@ -72,19 +73,22 @@ class Forest(msgspec.Struct, frozen=True, dict=True):
         x32 = np.ascontiguousarray(x, np.float32)
         if x32.ndim != 2 or x32.shape[1] != self.columns:
             raise ModelError(f"the forest was trained on {self.columns} features, not on an array of {x32.shape}")
+        columns = self._trees.columns
+        ranks = np.empty((len(columns), len(x32)), np.int64)
+        for rank, column in zip(ranks, columns, strict=True):
+            rank[:] = column.cuts.searchsorted(x32[:, column.number])
         out = np.empty(len(x32))
         for start in range(0, len(x32), CHUNK):
-            out[start : start + CHUNK] = self._paths(x32[start : start + CHUNK])
-        scale = self._trees.trees * float(average_path(np.array([self.samples]))[0])
+            out[start : start + CHUNK] = self._paths(ranks[:, start : start + CHUNK])
         # Trees of one sample have no paths to compare: scikit-learn calls every reading average.
-        depth: F64 = out / scale if scale else np.ones_like(out)
+        depth: F64 = out / self._trees.usual if self._trees.usual else np.ones_like(out)
         return -(2.0**-depth)
 
-    def _paths(self, x: NDArray[np.float32]) -> F64:
+    def _paths(self, ranks: I64) -> F64:
         trees = self._trees
-        left = trees.whole[None].repeat(len(x), axis=0)
-        for column in trees.columns:
-            left &= column.left.take(column.cuts.searchsorted(x[:, column.number]), axis=0)
+        left = trees.whole[None].repeat(ranks.shape[1], axis=0)
+        for column, rank in zip(trees.columns, ranks, strict=True):
+            left &= column.left.take(rank, axis=0)
         left -= np.uint64(1)  # of the one bit that is left, those below it; of none, all
         paths = trees.paths.take(np.bitwise_count(left) + trees.begins)
         for start, stop, of in trees.further:
@@ -136,7 +140,8 @@ def _unfold(forest: Forest) -> _Trees:
         further.append((int(row[trees[0]]), int(row[trees[-1]]) + 1, trees))
     columns = [_column(nodes, each, below, place, whole) for each in np.unique(nodes.feature[inner]).tolist()]
     begins = np.arange(words) * (BITS + 1)
-    return _Trees(count, whole, columns, paths.reshape(-1), begins, further[1:], len(nodes.levels))
+    usual = count * float(average_path(np.array([forest.samples]))[0])
+    return _Trees(count, whole, columns, paths.reshape(-1), begins, further[1:], len(nodes.levels), usual)
 
 
 def _places(held: I64) -> I64:

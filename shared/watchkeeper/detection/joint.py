@@ -33,6 +33,7 @@ PRIOR, BEYOND = 95.0, (92.0, 76.0, 38.0, 3.8, 0.095, 9.5e-4, 9.5e-6, 9.5e-8)
 JOINT_SCALE = scale_of(FIRST_BOUND, (PRIOR,), (BEYOND,), 4096.0)
 _ACROSS = PLACES + 1
 """Steps from one cell of a flat matrix' diagonal to the next."""
+_ROW, _COLUMN = np.divmod(np.arange(PLACES * PLACES), PLACES)
 _TINY, _LEAST = constant(1e-30), constant(1e-9)
 
 
@@ -71,12 +72,12 @@ def join(devices: NDArray[np.void], block: F32, seen: Observed, row: I64, place:
         inverse[cell] = ONE / deviation.reshape(-1)[cell]  # 0 of those that are absent
         scaled[cell] = z[inside]
         scaled *= inverse
-        each = inverse.reshape(r, PLACES)
-        matrix = np.multiply(each[:, :, None], each[:, None, :]).astype(np.float64)
-        matrix *= joint.reshape(r, PLACES, PLACES)
+        matrix = np.multiply(*_crossed(inverse.reshape(r, PLACES))).astype(np.float64)
+        matrix *= joint.astype(np.float64)
         matrix *= KEPT
-        matrix.reshape(r, -1)[:, ::_ACROSS] = 1.0
-        solved = np.linalg.solve(matrix, scaled.reshape(r, PLACES, 1)).reshape(r, PLACES)
+        matrix[:, ::_ACROSS] = 1.0
+        square = matrix.reshape(r, PLACES, PLACES)
+        solved = np.linalg.solve(square, scaled.reshape(r, PLACES, 1)).reshape(r, PLACES)
         parts = (scaled.reshape(r, PLACES) * solved).astype(np.float32)
         known = devices["joint_n"]
         squared = np.add.reduce(parts, axis=1) / (np.maximum(count, ONE) * (ONE + CAUTION / (known + ONE)))
@@ -136,6 +137,11 @@ def _learn(devices: NDArray[np.void], block: F32, step: _Step) -> None:
     if np.count_nonzero(step.ranked) < taking.size:
         taking, unit, rate = taking[step.ranked], unit[step.ranked], rate[step.ranked]
     own.reshape(-1)[taking], speed.reshape(-1)[taking] = unit, rate
-    both = np.minimum(speed[:, :, None], speed[:, None, :])
-    both *= own[:, :, None] * own[:, None, :] - step.joint.reshape(both.shape)
-    devices["joint"] = step.joint + both.reshape(r, -1)
+    both = np.minimum(*_crossed(speed))
+    both *= np.multiply(*_crossed(own)) - step.joint
+    devices["joint"] = step.joint + both
+
+
+def _crossed(each: F32) -> tuple[F32, F32]:
+    """What each cell (r, PLACES²) of a matrix is of: rows and columns (r, PLACES); quicker than broadcasting a few."""
+    return each.take(_ROW, axis=1), each.take(_COLUMN, axis=1)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.detection.baseline import NOTHING, YOUNG, Observed, keep, observe
-from watchkeeper.detection.classes import EARLY_BARS, EARLY_READINGS, ClassKnowledge, Cold, Kin, cold, kin_of
+from watchkeeper.detection.classes import EARLY_BARS, ClassKnowledge, Cold, Kin, cold, kin_of
 from watchkeeper.detection.config import DEFAULT, DetectorConfig
 from watchkeeper.detection.episode import (
     PHASES,
@@ -34,7 +34,7 @@ from watchkeeper.detection.features import FEATURE_NAMES, features
 from watchkeeper.detection.joint import join
 from watchkeeper.detection.model import Model
 from watchkeeper.detection.season import LocalTime, utc
-from watchkeeper.detection.series import F32, F64, I64, INDEX, Bools
+from watchkeeper.detection.series import F32, F64, I64, INDEX, Bools, put_back, taken
 from watchkeeper.detection.state import MOST_PLACES, DetectorState
 
 SEVERAL: F32 = np.float32(3.0) * np.log(np.maximum(np.arange(MOST_PLACES + 1), 1)).astype(np.float32)
@@ -140,7 +140,7 @@ def score(  # noqa: PLR0913 - a batch is columns
     plan = _plan(state, devices, device, ts, metrics, values, config)
     n, times = len(ts), np.asarray(ts, np.int64)
     local, by = local or utc(times), _Judges(model, kin_of(classes, device))
-    out = Scored(np.zeros(n), np.ones(n, bool), np.zeros(n, bool), [], plan.unscored, _no_views(n, metrics, views))
+    out = Scored(np.zeros(n), np.zeros(n, bool), np.zeros(n, bool), [], plan.unscored, _no_views(n, metrics, views))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for each in plan.rounds:
             _take(state, each, times[each.readings], local, metrics, by, config, out)
@@ -179,7 +179,7 @@ def _take(
 ) -> None:
     """Measure, learn and judge one round; fills its readings' places in `out`."""
     r = each.readings.size
-    devices = state.devices[each.rows]
+    devices = taken(state.devices, each.rows)
     moved = ts != devices["last_ts"]
     ordered = in_order(devices, ts, config)
     clocks = None if np.count_nonzero(ordered) == r else devices.copy()
@@ -196,27 +196,26 @@ def _take(
     often = frequency(devices)
     alone = single / bar_of(devices, often, n, config)
     jointly = believed(joined.nats, n) / joint_bar_of(often, config)
-    new = early = None
+    new = opens = None
     if by.kin is not None:
         of = by.kin.device[each.readings]
         new = _cold(by.kin, of, state, each, seen, metrics)
-        alone, jointly, early = _by_class(by.kin, of, new, devices, alone, jointly)
+        alone, jointly, opens = _by_class(by.kin, of, new, alone, jointly)
     together = jointly > alone
     unit = np.float32(config.open_surprise)
     surprise = unit * np.where(together, jointly, alone)
     bar = unit * (np.float32(1.0) + devices["raised"])
     measured = present & ordered
-    edge = advance(devices, ts, surprise, bar, measured, config, early)
+    edge = advance(devices, ts, surprise, bar, measured, config, opens)
     note(devices, noted, measured & (devices["readings"] > config.warm_readings))
 
-    if clocks is None:
-        state.devices[each.rows], state.series[each.slots] = devices, records
-    else:
-        state.devices[each.rows] = np.where(ordered, devices, clocks)
+    slots = each.slots
+    if clocks is not None:
         learnt = ordered[each.local]
-        state.series[each.slots[learnt]] = records[learnt]
-        edge = edge * ordered
-        devices = np.where(ordered, devices, clocks)
+        slots, records = slots[learnt], records[learnt]
+        devices, edge = np.where(ordered, devices, clocks), edge * ordered
+    put_back(state.devices, each.rows, devices)
+    put_back(state.series, slots, records)
     out.score[each.readings] = surprise / (surprise + unit)
     out.warming[each.readings] = devices["readings"] <= config.warm_readings
     out.anomalous[each.readings] = devices["is_open"] > 0
@@ -237,7 +236,7 @@ def _take(
 def _measure(
     state: DetectorState, each: _Round, local: LocalTime, config: DetectorConfig
 ) -> tuple[Observed, F32, NDArray[np.void]]:
-    records = state.series[each.slots]
+    records = taken(state.series, each.slots)
     rows = each.readings[each.local]
     at = LocalTime(local.ms[rows], local.resting[rows])
     seen, block = observe(records, each.x, at, config.relearn_readings)
@@ -255,16 +254,17 @@ def _cold(kin: Kin, of: I64, state: DetectorState, each: _Round, seen: Observed,
 
 
 def _by_class(
-    kin: Kin, of: I64, new: Cold | None, devices: NDArray[np.void], alone: F32, jointly: F32
-) -> tuple[F32, F32, Bools | None]:
-    """Surprises in bars (r), with what the classes say of new devices, by the classes' factors; who may open early."""
-    early = None
+    kin: Kin, of: I64, new: Cold | None, alone: F32, jointly: F32
+) -> tuple[F32, F32, NDArray[np.int8] | None]:
+    """Surprises in bars (r), with what the classes say of new metrics, by the classes' factors; see `advance`."""
+    opens = None
     if new is not None:
+        own = np.maximum(alone, jointly) >= new.bars
+        opens = np.where(kin.early[of] & (new.lasting >= EARLY_BARS), np.int8(2), own.astype(np.int8))
         alone = np.maximum(alone, new.bars)
-        early = kin.early[of] & (new.bars >= EARLY_BARS) & (devices["readings"] >= EARLY_READINGS - 1)
     if kin.moved:
         alone, jointly = alone / kin.factors[of], jointly / kin.factors[of]
-    return alone, jointly, early
+    return alone, jointly, opens
 
 
 def _greatest(of: F32, each: _Round) -> F32:
@@ -309,8 +309,8 @@ def _plan(
     if values.shape != (n, len(metrics)) or len(device) != n:
         raise ValueError(f"{n} times, {len(device)} devices and values of {values.shape} for {len(metrics)} metrics")
     names, column_of = _by_name(tuple(metrics))
-    if len(set(devices)) != len(devices) or len(set(names)) != len(names):
-        raise ValueError("devices and metrics must be distinct")
+    if len(set(devices)) != len(devices):
+        raise ValueError("devices must be distinct")
     if n and not 0 <= int(np.minimum.reduce(device)) <= int(np.maximum.reduce(device)) < len(devices):
         raise ValueError("a reading names a device that is not listed")
     ordered = values[:, column_of]
@@ -322,22 +322,40 @@ def _plan(
             state.add(int(own[row]), names[column], config.most_metrics)
         slots = state.find(own, names, config.most_metrics)
     scored = finite & (slots >= 0)
-    unscored = int(np.count_nonzero(finite) - np.count_nonzero(scored))
+    every = np.count_nonzero(scored)
+    unscored = int(np.count_nonzero(finite) - every) if every < scored.size else 0
     rounds = []
     for readings in _turns(own):
-        whole = scored[readings]
-        local, at = whole.nonzero()
-        held = np.add.reduce(whole, axis=1, dtype=np.int64)
-        starts = (held.cumsum() - held)[held > 0]
-        rows = readings[local]
-        part = (local, held, starts, column_of[at], slots[rows, at], ordered[rows, at])
-        rounds.append(_Round(readings, own[readings], *part))
+        if 0 < every == scored.size:
+            part = _grid(readings.size, column_of.tobytes())
+            pairs = (slots.take(readings, axis=0).reshape(-1), ordered.take(readings, axis=0).reshape(-1))
+        else:
+            whole = scored[readings]
+            local, at = whole.nonzero()
+            held = np.add.reduce(whole, axis=1, dtype=np.int64)
+            rows = readings[local]
+            part = (local, held, (held.cumsum() - held)[held > 0], column_of[at])
+            pairs = (slots[rows, at], ordered[rows, at])
+        rounds.append(_Round(readings, own[readings], *part, *pairs))
     return _Plan(rounds, unscored)
+
+
+@lru_cache(maxsize=64)
+def _grid(readings: int, column_of: bytes) -> tuple[I64, I64, I64, I64]:
+    """Of so many readings that have a value of each of these columns: `local`, `held`, `starts` and `column`."""
+    columns = np.frombuffer(column_of, np.int64)
+    local = np.repeat(np.arange(readings), columns.size)
+    grid = local, np.full(readings, columns.size), np.arange(readings) * columns.size, np.tile(columns, readings)
+    for part in grid:
+        part.setflags(write=False)
+    return grid
 
 
 @lru_cache(maxsize=256)
 def _by_name(metrics: tuple[str, ...]) -> tuple[tuple[str, ...], I64]:
-    """The metrics in order of name, and the column of each."""
+    """The metrics in order of name, and the column of each. ValueError: one is there twice."""
+    if len(set(metrics)) != len(metrics):
+        raise ValueError("metrics must be distinct")
     column_of = np.array(sorted(range(len(metrics)), key=metrics.__getitem__), np.int64)
     column_of.setflags(write=False)
     return tuple(metrics[column] for column in column_of.tolist()), column_of

@@ -5,6 +5,7 @@ as exactly in 32 bits as a ratio around 1. The profile of a working day is 24 bf
 how much of that it follows and how far it is off; the tails are counts.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,23 @@ def fresh(count: int) -> NDArray[np.void]:
     made: NDArray[np.void] = np.zeros(count, RECORD)
     made["hour"], made["prev_hour"], made["profile"], made["rest_share"] = -1, -1, UNKNOWN, WHOLE
     return made
+
+
+def taken(records: NDArray[np.void], rows: I64) -> NDArray[np.void]:
+    """Copies of these records, whole: a third of the time that numpy takes where it knows of their fields."""
+    return records.view(_whole(records.dtype))[rows].view(records.dtype)
+
+
+def put_back(records: NDArray[np.void], rows: I64, new: NDArray[np.void]) -> None:
+    """Put records where these rows are, whole."""
+    whole = _whole(records.dtype)
+    records.view(whole)[rows] = new.view(whole)
+
+
+@lru_cache(maxsize=8)
+def _whole(kind: np.dtype[np.void]) -> np.dtype[np.void]:
+    """A kind of record without its fields."""
+    return np.dtype((np.void, kind.itemsize))
 
 
 def constant(x: float) -> F32:

@@ -14,20 +14,21 @@ from numpy.typing import NDArray
 
 from watchkeeper.detection.series import F32, Bools, between, constant
 
-TINY, ZERO, ONE = constant(1e-9), constant(0.0), constant(1.0)
+TINY, ZERO, ONE, NOWHERE = constant(1e-9), constant(0.0), constant(1.0), constant(-1.0)
 
 
 class Scale(NamedTuple):
     """Bounds (bins, 1) that double from `first`; what is believed before any reading; the count at which all halve.
 
-    weight  (tails, 1): the readings that the prior is worth; prior (tails, bins, 1): those of them beyond each bound
+    weight  (tails, 1): the readings that the prior is worth; prior (tails × bins): those of them beyond each bound
     """
 
     inverse: F32  # of `first`
     last: F32  # lower bound of the last two, by number
     bounds: F32
     weight: F32
-    prior: F32
+    prior: F32  # flat
+    ranks: NDArray[np.intp]  # (2, tails, 1): where those of each tail, and the ones after them, begin in `prior`
     full: F32
 
 
@@ -36,7 +37,11 @@ def scale_of(first: float, weights: Sequence[float], beyond: Sequence[Sequence[f
     prior = np.asarray(beyond, np.float32)[:, :, None]
     bounds = (first * 2.0 ** np.arange(prior.shape[1])).astype(np.float32)[:, None]
     weight = np.asarray(weights, np.float32)[:, None]
-    return Scale(constant(1.0 / first), constant(prior.shape[1] - 2), bounds, weight, prior, constant(full))
+    begins = np.arange(0, prior.size, prior.shape[1])[:, None]
+    ranks = np.stack([begins, begins + 1])
+    return Scale(
+        constant(1.0 / first), constant(prior.shape[1] - 2), bounds, weight, prior.reshape(-1), ranks, constant(full)
+    )
 
 
 def surprise(scale: Scale, counts: F32, total: F32, z: F32) -> F32:
@@ -44,18 +49,16 @@ def surprise(scale: Scale, counts: F32, total: F32, z: F32) -> F32:
     tails, bins, width = counts.shape
     share = z * scale.inverse
     at = np.log2(np.maximum(share, TINY))
-    below = between(at, ZERO, scale.last).astype(np.int32)
-    place = below * width
-    place += _corners(tails, bins, width)
-    known = np.log(counts + scale.prior).reshape(-1)
+    floor = np.floor(between(at, ZERO, scale.last))
+    below = floor.astype(np.intp)
+    place = below * width + _corners(tails, bins, width)
+    known = np.log(counts.reshape(-1).take(place) + scale.prior.take(below + scale.ranks))
     low = np.log(total + scale.weight)
-    step = known.take(place)
-    low -= step
-    place += width
-    step -= known.take(place)
+    low -= known[0]
+    step = known[0] - known[1]
     inner = np.minimum(share, ONE)
     inner *= low
-    at -= below
+    at -= floor
     step *= at
     low += step
     nats: F32 = np.where(share < ONE, inner, low)
@@ -64,7 +67,8 @@ def surprise(scale: Scale, counts: F32, total: F32, z: F32) -> F32:
 
 def count_in(scale: Scale, counts: F32, total: F32, z: F32, counted: Bools) -> None:
     """Take distances z (tails, n) into counts (tails, bins, n) and total (n) where counted (n), in place."""
-    counts += (z[:, None, :] >= scale.bounds) & counted
+    beyond = np.where(counted, z, NOWHERE)[:, None, :] >= scale.bounds
+    counts += beyond.astype(np.float32)  # numpy takes far longer to add what it has to convert
     total += counted
     full = (total >= scale.full).nonzero()[0]
     if full.size:
@@ -73,8 +77,9 @@ def count_in(scale: Scale, counts: F32, total: F32, z: F32, counted: Bools) -> N
 
 
 @lru_cache(maxsize=64)
-def _corners(tails: int, bins: int, width: int) -> NDArray[np.int32]:
-    """Where the counts of each tail and series begin in a flat (tails, bins, width)."""
-    corner = np.add.outer(np.arange(tails, dtype=np.int32) * np.int32(bins * width), np.arange(width, dtype=np.int32))
+def _corners(tails: int, bins: int, width: int) -> NDArray[np.intp]:
+    """Where the counts of each tail and series begin in a flat (tails, bins, width), and those of the next bins."""
+    corner = np.add.outer(np.arange(tails) * bins * width, np.arange(width))
+    corner = np.stack([corner, corner + width])
     corner.setflags(write=False)
-    return np.asarray(corner, np.int32)
+    return corner

@@ -5,6 +5,7 @@ The provider would say the same, but only in the cloud; a nested dictionary is n
 
 import collections.abc as cabc
 import enum
+import functools
 import importlib
 import inspect
 import sys
@@ -34,6 +35,7 @@ def problems(resources):
     return found
 
 
+@functools.cache
 def _arguments(token):
     """The class of a resource's arguments; None for what is no resource of a cloud's SDK."""
     package, module, name = token.split(":")
@@ -46,27 +48,36 @@ def _arguments(token):
 
 
 def _object(arguments, value, place, found):
-    names = _types.input_type_py_to_pulumi_names(arguments)
-    signature = inspect.signature(arguments.__init__)
-    found += [f"{place}: unknown property {key!r}" for key in value if key not in names.values()]
-    spaces = _namespace(arguments)
-    for python_name, key in names.items():
-        parameter = signature.parameters.get(python_name)
-        if parameter is None:
-            continue
-        if parameter.default is inspect.Parameter.empty and key not in value:
+    fields = _fields(arguments)
+    found += [f"{place}: unknown property {key!r}" for key in value if key not in fields]
+    for key, (python_name, required) in fields.items():
+        if required and key not in value:
             found.append(f"{place}: missing required {key!r}")
-        if key in value:
-            hint = arguments.__init__.__annotations__[python_name]
-            _check(typing._eval_type(_reference(hint), spaces, spaces), value[key], f"{place}.{key}", found)
+        if python_name and key in value:
+            _check(_allowed(arguments, python_name), value[key], f"{place}.{key}", found)
 
 
-def _check(hint, value, place, found):
+@functools.cache
+def _fields(arguments):
+    """What a class of arguments takes, by Pulumi's name: Python's (empty: held to nothing), and whether it must be."""
+    parameters, fields = inspect.signature(arguments.__init__).parameters, {}
+    for python_name, key in _types.input_type_py_to_pulumi_names(arguments).items():
+        held = python_name in parameters
+        fields[key] = (python_name if held else "", held and parameters[python_name].default is inspect.Parameter.empty)
+    return fields
+
+
+@functools.cache
+def _allowed(arguments, python_name):
+    hint, spaces = arguments.__init__.__annotations__[python_name], _namespace(arguments)
+    return tuple(_choices(typing._eval_type(_reference(hint), spaces, spaces)))
+
+
+def _check(choices, value, place, found):
     if isinstance(value, dict) and SECRET in value:
         value = value.get("value")
     if value is None or value == UNKNOWN:
         return
-    choices = list(_choices(hint))
     objects = [choice for choice in choices if isinstance(choice, type) and choice.__name__.endswith("Args")]
     if objects:
         if isinstance(value, dict):
@@ -93,7 +104,7 @@ def _several(hint, value, place, found):
         found.append(f"{place}: a {'list' if origin in LISTS else 'map'} is wanted, not {value!r}")
         return
     for key, item in enumerate(value) if origin in LISTS else value.items():
-        _check(inner[-1], item, f"{place}[{key}]", found)
+        _check(tuple(_choices(inner[-1])), item, f"{place}[{key}]", found)
 
 
 def _simple(choices, value, place, found):
@@ -130,6 +141,7 @@ def _reference(hint):
     return typing.ForwardRef(hint) if isinstance(hint, str) else hint
 
 
+@functools.cache
 def _namespace(arguments):
     module = sys.modules[arguments.__module__]
     package = sys.modules[arguments.__module__.rpartition(".")[0]]

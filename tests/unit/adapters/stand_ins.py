@@ -3,9 +3,10 @@
 import dataclasses
 import email.message
 import json
-import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.ports import free_port
 
 HANG = object()
 DRIP = object()
@@ -91,8 +92,7 @@ class StandIn:
 
 def nowhere():
     """The address of a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"http://127.0.0.1:{server.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 class ChatStandIn(StandIn):

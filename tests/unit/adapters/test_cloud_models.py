@@ -25,7 +25,7 @@ class Container(CloudContainer):
         raise AssertionError("ports are given")
 
     def open_pushes(self):
-        raise AssertionError("nobody listens")
+        return None
 
 
 class Cloud:

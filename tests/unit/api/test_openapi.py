@@ -18,6 +18,7 @@ OPERATIONS = {
     ("get", "/api/devices/{device}"): "DeviceDetail",
     ("get", "/api/devices/{device}/quality"): "Quality",
     ("get", "/api/devices/{device}/forecast"): "Forecast",
+    ("get", "/api/devices/{device}/calibration"): "Calibration",
     ("get", "/api/devices/{device}/series"): "Series",
     ("get", "/api/anomalies"): "AnomalyList",
     ("post", "/api/anomalies/{anomaly}/review"): "Review",

@@ -9,6 +9,7 @@ import pytest
 from tests.emulators.aws import CREDENTIALS, REGION, emulated, new_tables
 from tests.emulators.interference import THROTTLED, first, interfering
 from tests.emulators.listeners import listening
+from tests.emulators.two_at_once import Held
 from watchkeeper.ports import Key
 from watchkeeper.records import Acknowledgement, Alert, Severity
 from watchkeeper.topology import ACKNOWLEDGEMENTS
@@ -105,6 +106,22 @@ def test_number_and_time_are_bounded_and_what_is_left_out_is_counted(tables):
     assert counts["batch_push_failures"] >= 1
     assert counts["batch_pushes_left_out"] == 20 - counts["batch_push_failures"] > 0
     assert connected(tables) == names
+
+
+@pytest.mark.parametrize("slow", ["table", "gateway"])
+def test_a_request_is_waited_for_no_longer_than_there_is_time(tables, aws, slow):
+    connect(tables, "a", "b")
+    with listening("a", "b") as gateway, interfering(aws.address) as between:
+        there = client("dynamodb", region=REGION, endpoint=f"http://{between.address}", tries=1, wait_s=20.0)
+        held = Held(lambda _asked: slow == "table")
+        between.plan, gateway.slow_s = held, 3.0 if slow == "gateway" else 0.0
+        started = time.monotonic()
+        counts = pushes(DynamoTables(there, tables._prefix), gateway, wait_s=20.0, longest_s=0.7).tell([ALERT])
+        took = time.monotonic() - started
+        held.let_go.set()
+    assert took < 2.5
+    assert counts["batch_push_failures"] == 1
+    assert counts["batch_pushes_left_out"] == (1 if slow == "gateway" else 0)
 
 
 def test_failures_are_counted_and_nothing_is_raised(tables, aws):

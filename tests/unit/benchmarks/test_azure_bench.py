@@ -65,3 +65,19 @@ def test_the_bench_of_aws_runs_over_the_same_stack():
     stack = aws.AwsStack(memory_ports(2), 2, 2)
     stack.window(0, 10)
     assert {name: counts["lambda_request"] for name, counts in stack.counts.items()} == dict.fromkeys(aws.WAY, 2)
+
+
+def test_figures_of_a_short_run_are_not_held_against_the_goal(capsys, monkeypatch):
+    import azure_bench
+
+    assert azure_bench.caution(24) == ""
+    assert azure_bench.judged(180.0, "").startswith(
+        "request units for 1,000 readings, estimated: 180.0; the goal of 200 is met"
+    )
+    assert "the goal of 200 is missed" in azure_bench.judged(201.0, "")
+    monkeypatch.setattr("sys.argv", ["azure_bench.py", "--devices", "10", "--windows", "2", "--partitions", "1"])
+    azure_bench.main()
+    told = capsys.readouterr().out
+    assert told.count("NOT COMPARABLE: a run of under 120 s") == 3
+    assert "met" not in told.partition("request units for 1,000")[2].partition("\n")[0]
+    assert "goal" not in told

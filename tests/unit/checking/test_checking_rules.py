@@ -158,12 +158,14 @@ slow = st.tuples(
 )
 
 
+@pytest.mark.no_cover
 @settings(max_examples=200)
 @given(steps=st.lists(slow, min_size=20, max_size=120), cuts=st.lists(st.integers(1, 110), max_size=5))
 def test_rules_that_look_back_say_the_same_over_slow_values_however_they_are_cut(steps, cuts):
     readings = told(steps)
-    assert by_columns(readings, cuts) == by_columns(readings, [])
-    assert by_columns(readings, cuts)[0] == plainly(readings)[0]
+    found = by_columns(readings, cuts)
+    assert found == by_columns(readings, [])
+    assert found[0] == plainly(readings)[0]
 
 
 def test_every_rule_of_these_tests_can_fire_and_clear():

@@ -186,7 +186,7 @@ def test_a_changed_byte_is_noticed_or_harmless(at: int, flip: int, resealed: boo
     except StateError:
         return
     assert resealed
-    got = score(state, ["d", "e"], np.arange(100) % 2, times(500)[400:], ["m"], noise("gaussian", 100)[:, None])
+    got = score(state, ["d", "e"], np.arange(20) % 2, times(420)[400:], ["m"], noise("gaussian", 20)[:, None])
     assert ((got.score >= 0) & (got.score <= 1)).all()
 
 

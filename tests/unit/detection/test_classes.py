@@ -93,6 +93,16 @@ def test_only_a_device_of_a_named_class_that_is_grossly_outside_alerts_while_it_
     assert not run(DetectorState.empty(), "new", once, pumps).edges
 
 
+@pytest.mark.parametrize("early", [True, False])
+def test_a_new_metric_of_an_old_device_is_held_to_the_same(pumps: ClassKnowledge, *, early: bool) -> None:
+    rows = healthy(300, 32)
+    rows[:250, 1] = np.nan
+    rows[250:, 1] = 9000.0
+    got = run(DetectorState.empty(), "old", rows, msgspec.structs.replace(pumps, may_alert_early=early))
+    assert got.score[250] >= 0.5
+    assert [edge.row for edge in got.edges if edge.phase == "open"] == ([252] if early else [])
+
+
 def test_a_jump_within_the_range_of_the_class_is_seen_by_how_its_devices_change(pumps: ClassKnowledge) -> None:
     wide = {name: msgspec.structs.replace(prior, low=0.0, high=1000.0) for name, prior in pumps.metrics.items()}
     rows = healthy(10, 40)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.e2e.conftest import free_ports
+from tests.ports import free_ports
 from watchkeeper.errors import ConfigError
 from watchkeeper.memory import memory_ports
 from watchkeeper.topology import DEVICE_TELEMETRY

@@ -11,10 +11,12 @@ from watchkeeper.packs import Pack
 from watchkeeper.ports import Key
 from watchkeeper.published import REFRESH_MS
 from watchkeeper.records import Review
-from watchkeeper.topology import FINAL_DATA_STORAGE, REVIEWS
+from watchkeeper.states import state_key
+from watchkeeper.topology import FINAL_DATA_STORAGE, REVIEWS, RULE_CHECK_OUTPUT
+from watchkeeper_local.knowledge import read_bundle
 from watchkeeper_local.models import manage_models
 from watchkeeper_local.node import open_node
-from watchkeeper_local.training import DRIFT_MS, Plan, retrain_if_due
+from watchkeeper_local.training import DRIFT_MS, Plan, retrain_if_due, shadow_of
 
 DAY = 86_400_000
 
@@ -84,6 +86,18 @@ def test_a_worker_takes_up_what_is_published_and_keeps_it_when_the_next_is_damag
     ports.close()
 
 
+def test_a_shard_whose_state_is_damaged_is_left_out_and_said(filled, settings, caplog):
+    book = learn_classes(filled, settings.shards, NOW)
+    empty = next(
+        key
+        for shard in range(settings.shards)
+        if not filled.blobs.versions([key := state_key("ml_score", RULE_CHECK_OUTPUT.name, shard)])
+    )
+    filled.blobs.put(empty, b"no state at all")
+    assert learn_classes(filled, settings.shards, NOW) == book
+    assert "are left out of what is known of classes" in caplog.text
+
+
 def test_without_reviews_the_factor_is_exactly_one(filled, settings):
     known = generic(filled, settings)
     assert (known.factor, known.confirmed, known.rejected) == (1.0, 0, 0)
@@ -117,13 +131,10 @@ def test_a_flood_of_one_person_moves_a_class_no_further_than_ten_reviews_and_of_
 
 
 def test_classes_are_looked_at_every_hour_also_without_a_model_being_due(filled, settings):
-    plan = Plan()
-    retrain_if_due(filled, settings, plan, NOW)
-    assert latest_classes(filled.blobs).ts == NOW
-    retrain_if_due(filled, settings, plan, NOW + DRIFT_MS - 1)
-    assert latest_classes(filled.blobs).ts == NOW
-    retrain_if_due(filled, settings, plan, NOW + DRIFT_MS)
-    assert latest_classes(filled.blobs).ts == NOW + DRIFT_MS
+    plan, bundle = Plan(), read_bundle()
+    for later, looked in ((0, 0), (DRIFT_MS - 1, 0), (DRIFT_MS, DRIFT_MS)):
+        retrain_if_due(shadow_of(filled, bundle, settings, NOW + later), settings, plan)
+        assert latest_classes(filled.blobs).ts == NOW + looked
 
 
 def test_models_tells_what_the_bars_of_classes_are_multiplied_by(filled, settings, capsys, monkeypatch):

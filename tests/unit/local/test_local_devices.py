@@ -57,3 +57,26 @@ def test_a_duration_is_shown_in_its_largest_unit(ms, shown):
 def test_where_nobody_answers_it_is_said(capsys):
     assert main(["devices", "--url", "http://127.0.0.1:1"]) == 2
     assert "is `watchkeeper up` running there?" in capsys.readouterr().err
+
+
+def test_of_a_device_that_is_named_it_is_told_how_the_model_is_set_for_it(monkeypatch, capsys):
+    told = {
+        "device": "pump 1", "device_class": "pump", "class_factor": 1.25, "readings": 400, "warming": False,
+        "warm_readings": 100, "interval_ms": 60_000.0, "bar": 11.25, "joint_bar": 9.5, "raised": 0.39, "is_open": True,
+        "target_a_week": 0.4, "weeks": 3.0, "expected": 1.2, "observed": 2, "scored": ["flow"], "unscored": ["rpm"],
+    }  # fmt: skip
+    asked = []
+    monkeypatch.setattr(devices, "fetch", lambda url, path, key: asked.append(path) or told)
+    assert main(["devices", "pump 1"]) == 0
+    said = capsys.readouterr().out
+    assert asked == ["/api/devices/pump%201/calibration"]
+    for part in (
+        "400 readings, is judged", "every 1.0 min", "11.2 nats", "class x1.25", "39% more for now",
+        "2 episodes opened in 3.0 weeks, one is open", "explains 1.2 of them", "not scored: rpm",
+    ):  # fmt: skip
+        assert part in said
+    told |= {"warming": True, "bar": None, "interval_ms": None}
+    assert main(["devices", "pump 1"]) == 0
+    assert "warms up until it has more than 100" in capsys.readouterr().out
+    assert main(["devices", "pump 1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == told

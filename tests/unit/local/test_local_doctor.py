@@ -7,7 +7,7 @@ import sqlite3
 import msgspec
 import pytest
 
-from tests.e2e.conftest import free_ports
+from tests.ports import free_ports
 from watchkeeper.ports import Message
 from watchkeeper.records import DeadLetter
 from watchkeeper.topology import DEAD_LETTER

@@ -1,5 +1,6 @@
 import socket
 
+from tests.ports import free_port
 from watchkeeper.memory import memory_ports
 from watchkeeper.published import Published
 from watchkeeper_api import Backend
@@ -10,10 +11,7 @@ from watchkeeper_local.settings import Settings
 
 def test_an_answer_of_several_packets_does_not_wait_for_the_clients_acknowledgement():
     ports = memory_ports()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = ApiServer(Settings(http_port=port), Backend(ports, Published(ports, read_bundle()), 16, lambda: 0))
+    server = ApiServer(Settings(http_port=free_port()), Backend(ports, Published(ports, read_bundle()), 16, lambda: 0))
     server.start()
     try:
         accepted = server._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -3,7 +3,8 @@ import subprocess
 
 import pytest
 
-from tests.unit.sources.servers import Server, free_port
+from tests.ports import free_port
+from tests.unit.sources.servers import Server
 
 
 @pytest.fixture

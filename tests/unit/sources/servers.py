@@ -1,17 +1,11 @@
 """What the tests of senders talk to, and what they send."""
 
 import json
-import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 START = 1_760_000_000_000
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def some(count, device="pump-01"):

@@ -160,6 +160,7 @@ def test_a_file_that_is_not_there_is_an_os_error():
         next(read_csv("/nowhere/at/all.csv"))
 
 
+@pytest.mark.no_cover
 def test_memory_stays_bounded_whatever_the_file(tmp_path):
     file = tmp_path / "big.csv"
     with file.open("w") as out:

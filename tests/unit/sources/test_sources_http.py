@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from tests.unit.sources.servers import Server, free_port, some
+from tests.ports import free_port
+from tests.unit.sources.servers import Server, some
 from watchkeeper.errors import ConfigError, Unavailable
 from watchkeeper_local.sources.send_http import HttpSender
 from watchkeeper_local.sources.sent import Rejection, Sent

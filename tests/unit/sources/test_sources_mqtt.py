@@ -9,7 +9,8 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.unit.sources.servers import ROUTER, START, free_port, listener, some
+from tests.ports import free_port
+from tests.unit.sources.servers import ROUTER, START, listener, some
 from watchkeeper.errors import ConfigError, Unavailable
 from watchkeeper_local.sources.fleet import Fleet
 from watchkeeper_local.sources.send_mqtt import MqttSender

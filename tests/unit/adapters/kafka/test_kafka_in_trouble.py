@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from tests.emulators.servers import free_port, noida
+from tests.emulators.servers import noida
+from tests.ports import free_port
 from watchkeeper.errors import ConfigError, Refused, Unavailable
 from watchkeeper.ports import Message
 from watchkeeper.topology import DATA_PROCESSING_OUTPUT, RULE_CHECK_OUTPUT, TOPICS

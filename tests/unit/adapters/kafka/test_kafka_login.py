@@ -1,6 +1,7 @@
 """A cluster that speaks TLS and asks for a login: who gets in, and what those are told who do not."""
 
 import itertools
+import logging
 import time
 
 import pytest
@@ -10,6 +11,7 @@ from tests.emulators.kafka_door import door
 from watchkeeper.errors import ConfigError, Unavailable
 from watchkeeper.ports import Message
 from watchkeeper.topology import DATA_PROCESSING_OUTPUT
+from watchkeeper_adapters.kafka import voice
 from watchkeeper_adapters.kafka.connection import Connection
 from watchkeeper_adapters.kafka.stream import KafkaStream
 from watchkeeper_adapters.kafka.topics import make_topics
@@ -89,6 +91,44 @@ def test_a_password_that_is_changed_meanwhile_loses_nothing(entrance, certificat
     stream.append(TOPIC, [message])
     assert [stored.value for stored in stream.read(TOPIC, 0, -1, 10)] == [b"kept"]
     stream.close()
+
+
+def lines(caplog):
+    return [record.getMessage() for record in caplog.records if record.name == voice.__name__]
+
+
+def test_who_is_locked_out_says_so_once_a_minute_with_what_to_do(entrance, certificate, caplog, monkeypatch):
+    connection = secured(entrance, certificate, "of yesterday", timeout_s=1.0)
+    stream = KafkaStream(connection, prefix="locked-out-", partitions=1)
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            stream.append(TOPIC, [Message(0, b"kept", {})])
+    assert len(entrance.refused) > 4
+    (line,) = lines(caplog)
+    assert f"user {USER!r} is refused: check the user, its password" in line
+    assert "SASL authentication error" in line
+    assert "of yesterday" not in line
+    monkeypatch.setattr(voice, "QUIET_S", 0.0)
+    with pytest.raises(Unavailable):
+        stream.append(TOPIC, [Message(0, b"kept", {})])
+    stream.close()
+    assert len(lines(caplog)) > 2
+    assert " lines that say the same were left out)" in lines(caplog)[1]
+
+
+def test_what_is_something_else_is_said_at_once(caplog):
+    said = voice.Voice()
+    away = "[thrd:{0}/1]: {0}/1: Connect to ipv4#{0} failed: {1} (after {2}ms in state CONNECT)"
+    for text in (
+        ("b1:9092", "Connection refused", 3),
+        ("b1:9092", "Connection refused", 4),
+        ("b1:9092", "No route", 3),
+    ):
+        said.say(logging.ERROR, away.format(*text), "")
+    assert ["No route" in line for line in lines(caplog)] == [False, True]
+    for number in range(3 * voice.KINDS):
+        said.say(logging.ERROR, "x" * number, "")
+    assert len(said._said) <= voice.KINDS
 
 
 def test_who_speaks_in_the_clear_is_told_of_tls(entrance):

@@ -1,0 +1,133 @@
+"""Packages as they are deployed: built, unpacked, and run by Microsoft's worker in an otherwise empty Python 3.13."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+import zipfile
+from importlib.metadata import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tests.emulators import functions_worker
+from tests.emulators.functions_worker import MISSING, Answer, written
+from watchkeeper_azure.settings import IDENTITY, PREFIX, Settings
+from watchkeeper_infra.build import build_package
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def new_python() -> str:
+    """A Python 3.13 that starts; empty: there is none."""
+    for found in (shutil.which("python3.13"), *map(str, Path.home().glob(".pyenv/versions/3.13*/bin/python3.13"))):
+        if found and not subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode:
+            return found
+    return ""
+
+
+LACKING = MISSING or ("" if new_python() else "needs Python 3.13, for which packages are built")
+
+
+class Packages:
+    """What is built in a session, each once."""
+
+    def __init__(self, folder: Path) -> None:
+        """Nothing is built yet."""
+        self._folder = folder
+        self._library: Path | None = None
+
+    def unpacked(self, *kinds: str) -> Path:
+        """A folder with the packages of these kinds, one over the other: their common packages are the same."""
+        place = self._folder / "-".join(kinds)
+        if not place.exists():
+            place.mkdir()
+            for kind in kinds:
+                with zipfile.ZipFile(build_package(kind, self._folder).path) as archive:
+                    archive.extractall(place)
+        return place
+
+    @property
+    def library(self) -> Path:
+        """Nothing but the worker library."""
+        if self._library is None:
+            self._library = self._folder / "worker"
+            for name in ("azure-functions-runtime", "azurefunctions-extensions-base"):
+                for file in files(name) or ():
+                    if file.suffix == ".py":
+                        (self._library / file).parent.mkdir(parents=True, exist_ok=True)
+                        shutil.copy(file.locate(), self._library / file)
+        return self._library
+
+
+class DeployedWorker:
+    """As `FunctionsWorker`, of a package that runs in a process of its own. `about` says what it is made of."""
+
+    def __init__(
+        self, package: Path, packages: Packages, log: Path, environment: Mapping[str, str], authority: str = ""
+    ) -> None:
+        """Start it, and have it indexed."""
+        self._log = log.open("w+")
+        script = str(Path(__file__).with_name("deployed.py"))
+        asked = [
+            new_python(),
+            "-I",
+            "-S",
+            script,
+            str(package),
+            str(packages.library),
+            functions_worker.__file__,
+            authority,
+        ]
+        self._process = subprocess.Popen(
+            asked, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
+            env={"HOME": str(log.parent), **environment},
+        )  # fmt: skip
+        self.about = self._answer()
+
+    @property
+    def metadata(self) -> list[str]:
+        """The names of its functions."""
+        return sorted(self.about["bindings"])
+
+    def bindings(self, name: str) -> list[dict[str, Any]]:
+        """See `FunctionsWorker.bindings`."""
+        return [json.loads(text) for text in self.about["bindings"][name]]
+
+    def invoke(self, name: str, argument: str, value: Any, metadata: Mapping[str, Any] | None = None) -> Answer:
+        """See `FunctionsWorker.invoke`."""
+        told = {"function": name, "argument": argument, "value": written(value)}
+        told["metadata"] = {key: written(each) for key, each in (metadata or {}).items()}
+        assert self._process.stdin
+        print(json.dumps(told), file=self._process.stdin, flush=True)
+        answer = self._answer()
+        return Answer(base64.b64decode(answer["value"]), answer["error"], answer["status"])
+
+    def close(self) -> None:
+        """It ends when nothing more is asked."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.close()
+        self._process.wait(20)
+        self._process.stdout.close()
+        self._log.close()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            self._log.seek(0)
+            raise AssertionError(self._log.read()[-3000:])
+        return json.loads(line)
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Settings as an app is told them."""
+    told = msgspec.to_builtins(settings)
+    return {
+        IDENTITY if name == "client_id" else PREFIX + name.upper(): str(value) for name, value in told.items() if value
+    }
