@@ -20,7 +20,7 @@ class StageFunction:
 
     Topics: MSK's mappings. A timer: `{"timer": stage}`. Files: ingest only. A bill: budget_cutoff only. Requests and
     sockets: api only. By hand: `{"command": "ping"}`, `{"command": "publish-knowledge"}`;
-    budget_cutoff also `{"command": "restore"}`.
+    budget_cutoff also `{"command": "restore"}`, retrain `{"command": "models", …}` (`cloud.model_command`).
     """
 
     def __init__(self, name: str, held: Callable[[], Container] = container) -> None:
@@ -56,7 +56,7 @@ class StageFunction:
         if event.get("timer") == name and self.stage.timer:
             return self._tick(context)
         if "command" in event:
-            return self._command(str(event["command"]))
+            return self._command(event)
         source = _source(event)
         if source == "aws:s3" and name == "ingest":
             from watchkeeper_aws.file_trigger import take_files
@@ -94,7 +94,8 @@ class StageFunction:
             cutoff_of(held).follow(held.published.budget, held.clock())
         return told
 
-    def _command(self, command: str) -> dict[str, str]:
+    def _command(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        command = str(event["command"])
         if command == "ping":
             return {"function": self.stage.name, "bundle": self._container().published.bundle.version}
         if command == "publish-knowledge":
@@ -103,7 +104,12 @@ class StageFunction:
             from watchkeeper_aws.cutoff import cutoff_of
 
             return {"restored": ", ".join(cutoff_of(self._container()).restore())}
-        text = f"command {command[:40]!r} is not known; known are ping, publish-knowledge and budget_cutoff's restore"
+        if command == "models" and self.stage.name == "retrain":
+            from watchkeeper_adapters.cloud.model_command import change_models
+
+            return change_models(event, self._container().ports.blobs, self._container().clock())
+        known = "ping, publish-knowledge, budget_cutoff's restore and retrain's models"
+        text = f"command {command[:40]!r} is not known; known are {known}"
         raise ConfigError(text)
 
 

@@ -1,4 +1,4 @@
-"""What is asked by hand: `{"command": "ping"}`, `{"command": "publish-knowledge"}`, `{"command": "new-key", …}`."""
+"""What is asked by hand: `{"command": "ping"}`, or with publish-knowledge, new-key or models in its place."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import msgspec
 
 from watchkeeper.errors import ConfigError
 from watchkeeper.records import DEFAULT_TENANT
+from watchkeeper_adapters.cloud.model_command import COMMAND, change_models
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from watchkeeper_azure.container import Container
 
@@ -21,10 +22,13 @@ class _Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tenant: str = DEFAULT_TENANT
 
 
-def command(body: bytes, stages: Sequence[str], container: Container) -> dict[str, str]:
+def command(body: bytes, stages: Sequence[str], container: Container) -> Mapping[str, object]:
     """Its answer. ConfigError: there is no such command, or it cannot be done in this app."""
     try:
-        asked = msgspec.json.decode(body, type=_Asked)
+        given = msgspec.json.decode(body, type=dict[str, object])
+        if given.get("command") == COMMAND:
+            return _models(given, stages, container)
+        asked = msgspec.convert(given, type=_Asked)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         text = f'a command is a JSON object such as {{"command": "ping"}}: {error}'
         raise ConfigError(text) from error
@@ -34,8 +38,14 @@ def command(body: bytes, stages: Sequence[str], container: Container) -> dict[st
         return {"bundle": container.publish_knowledge()}
     if asked.command == "new-key":
         return _new_key(asked, stages, container)
-    text = f"command {asked.command[:40]!r} is not known; known are ping, publish-knowledge and new-key"
+    text = f"command {asked.command[:40]!r} is not known; known are ping, publish-knowledge, new-key and models"
     raise ConfigError(text)
+
+
+def _models(given: Mapping[str, object], stages: Sequence[str], container: Container) -> Mapping[str, object]:
+    if "retrain" not in stages:
+        raise ConfigError("models: they are changed by the app of retrain, which alone may write them")
+    return change_models(given, container.ports.blobs, container.clock())
 
 
 def _new_key(asked: _Asked, stages: Sequence[str], container: Container) -> dict[str, str]:

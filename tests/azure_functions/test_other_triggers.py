@@ -135,6 +135,12 @@ def test_a_model_is_learnt_compared_and_promoted_over_blobs_and_cosmos(stack, mo
     assert (promoted.what, shadowed.what, trained.what) == ("promoted", "shadowed", "trained")
     assert "not worse beside no model: confirmed episodes found 1 to 1 of 1" in promoted.why
     assert current_pin(stack.ports.blobs).version == trained.model
+    asked = {"command": "models", "action": "pin", "version": trained.model, "by": "ada", "why": "it is good"}
+    assert stack.post("command", "/command", asked) == (
+        200, {"version": trained.model, "previous": "", "pinned": True, "candidate": ""},
+    )  # fmt: skip
+    assert model_history(stack.ports.blobs)[0].by == "ada"
+    assert stack.post("command", "/command", asked | {"version": ""})[0] == 400
 
 
 def test_a_timer_that_can_do_nothing_says_so(stack):

@@ -19,9 +19,14 @@ from watchkeeper_aws.settings import Settings
 from watchkeeper.knowledge.bundle import Bundle
 from watchkeeper.published import Published
 from tests.lambdas.events import event, from_msk, telemetry
-from tests.lambdas.lambda_world import Context
 from watchkeeper.ports import Stored
 from watchkeeper.pipeline import STAGES
+
+class Context:  # a module of the tests that has one loads the API
+    aws_request_id = "8e3d5f30-0000-4000-8000-000000000000"
+
+    def get_remaining_time_in_millis(self):
+        return 60_000
 
 ports = memory_ports(1)
 container = Container(Settings(shards=1), ports, lambda: int(time.time() * 1000))

@@ -101,6 +101,12 @@ def test_a_model_is_learnt_compared_and_promoted_over_s3_and_dynamodb(stack):
     assert "not worse beside no model: confirmed episodes found 1 to 1 of 1" in told["why"]
     assert current_pin(stack.ports.blobs).version == learnt["candidate"]
     assert [change.what for change in model_history(stack.ports.blobs)] == ["promoted", "shadowed", "trained"]
+    asked = {"command": "models", "action": "pin", "version": told["candidate"], "by": "ada", "why": "it is good"}
+    assert retrain.invoke(asked).value() == {
+        "version": told["candidate"], "previous": "", "pinned": True, "candidate": "",
+    }  # fmt: skip
+    assert model_history(stack.ports.blobs)[0].by == "ada"
+    assert stack.invoke("notify", asked).body["errorType"] == "ConfigError"
 
 
 # --- alerts leave ---------------------------------------------------------------------------------------------------

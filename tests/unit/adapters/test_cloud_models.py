@@ -8,11 +8,13 @@ import pytest
 
 from tests.unit.shadow.support import AFTER, ENDLESS, HOUR, ME, MINUTE, NOW, SHARDS, Fleet, put_in_force, sound
 from watchkeeper.cost.prices import LOCAL
+from watchkeeper.errors import ConfigError
 from watchkeeper.memory import memory_ports
-from watchkeeper.model_in_force import current_pin, pin_model, put_in_shadow
+from watchkeeper.model_in_force import current_pin, model_history, pin_model, put_in_shadow
 from watchkeeper.shadow import trial
 from watchkeeper.shadow.judging import PART_MS
 from watchkeeper_adapters.cloud.container import CloudContainer
+from watchkeeper_adapters.cloud.model_command import change_models
 from watchkeeper_adapters.cloud.timer_trigger import LEARN_MS, tick
 
 KNOWLEDGE = Path(__file__).parents[3] / "knowledge_base"
@@ -83,3 +85,39 @@ def test_without_anything_to_learn_from_it_says_so():
     told = Cloud(memory_ports(1), HOUR).tick(NOW)
     assert told["shadow"] == "none"
     assert "readings of a metric" in told["why"]
+
+
+def test_people_change_models_by_hand_and_are_named(cloud):
+    blobs = cloud.ports.blobs
+    for version in ("m-1", "m-2"):
+        put_in_force(blobs, sound(version))
+
+    def ask(**asked):
+        return change_models({"command": "models", **asked}, blobs, NOW)
+
+    assert ask() == {"version": "m-2", "previous": "m-1", "pinned": False, "candidate": ""}
+    assert ask(action="rollback", by="ada", why="louder") == {
+        "version": "m-1", "previous": "m-2", "pinned": True, "candidate": "",
+    }  # fmt: skip
+    assert ask(action="unpin", by="ada")["pinned"] is False
+    assert ask(action="promote", version="m-2", by="bob")["version"] == "m-2"
+    assert ask(action="pin", version="m-1", by="bob")["pinned"] is True
+    told = [(change.what, change.by, change.why) for change in model_history(blobs, limit=4)]
+    assert told == [
+        ("pinned", "bob", ""), ("promoted", "bob", ""), ("unpinned", "ada", ""), ("rolled back", "ada", "louder"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"action": "dance"}, "models: Invalid enum value 'dance'"),
+        ({"action": "pin", "by": "ada"}, 'promote and pin need a "version"'),
+        ({"action": "unpin", "version": "m-1", "by": "ada"}, "other actions take none"),
+        ({"action": "unpin"}, '"by" says who does it'),
+        ({"reason": "x"}, "unknown field `reason`"),
+    ],
+)
+def test_what_is_asked_wrongly_is_refused(asked, says):
+    with pytest.raises(ConfigError, match=says):
+        change_models({"command": "models", **asked}, memory_ports(1).blobs, NOW)
