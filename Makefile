@@ -39,7 +39,7 @@ demo: $(STAMP) ## Run the whole pipeline on this machine for DEMO_SECONDS (60), 
 test: ready ## Lint, types, imports and tests (COVERAGE=1: also how much of the core they reach, as CI does)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-ready: $(STAMP)
+ready: $(STAMP) ## Lint, while all that the tests need is set up: what `make test` does first
 	@$(MAKE) --no-print-directory -j4 lint $(INFRA_STAMP) $(EMULATED) $(NODE_MADE)
 
 lint: $(STAMP) ## Rules, formatting, types and who may import whom, without the tests

@@ -67,7 +67,7 @@ class Flag(enum.IntFlag):
     CLOCK_CORRECTED = 512  # its device's clock is known to be off, and the time was corrected
 
 
-class Origin(msgspec.Struct, frozen=True, array_like=True, cache_hash=True):
+class Origin(msgspec.Struct, frozen=True, array_like=True, cache_hash=True, gc=False):
     """The input position a record was made from: which stage made it, from what, and the how-manieth it is.
 
     A stage that takes a record remembers its origin; what is at or below the highest it has taken from the same
@@ -91,7 +91,7 @@ class Origin(msgspec.Struct, frozen=True, array_like=True, cache_hash=True):
         return (self.offset, self.index)
 
 
-class Device(msgspec.Struct, frozen=True, array_like=True, cache_hash=True):
+class Device(msgspec.Struct, frozen=True, array_like=True, cache_hash=True, gc=False):
     """Whose reading it is."""
 
     tenant: str
