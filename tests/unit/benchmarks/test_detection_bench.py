@@ -17,7 +17,7 @@ FOLDER = Path(__file__).resolve().parents[3] / "benchmarks" / "detection"
 def _found(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     yield
-    for name in ("altered", "boards", "render"):
+    for name in ("altered", "boards", "render", "terms"):
         sys.modules.pop(name, None)
 
 
@@ -33,6 +33,27 @@ def test_the_page_says_what_the_results_say():
     found = json.loads((FOLDER / "results.json").read_text("utf-8"))
     page = (FOLDER.parents[1] / "docs" / "detection.md").read_text("utf-8")
     assert page.partition(render.BEGIN)[2].partition(render.END)[0].strip() == render.as_markdown(found)
+
+
+def test_the_page_says_what_was_found_of_the_terms_that_were_tried():
+    import terms
+
+    found = json.loads(terms.RESULTS.read_text("utf-8"))
+    page = (FOLDER.parents[1] / "docs" / "detection.md").read_text("utf-8")
+    assert page.partition(terms.BEGIN)[2].partition(terms.END)[0].strip() == terms.as_markdown(found)
+
+
+def test_the_term_that_was_tried_sees_a_shape_that_never_was_and_is_nothing_at_no_weight():
+    import terms
+
+    whole = series(600)
+    whole.values[:, 0] = 50.0 + 10.0 * (np.arange(600) % 8 < 4)
+    whole.values[500:504, 0] = (60.0, 50.0, 60.0, 50.0)
+    plain = terms.judged({"x": whole})["x"].score
+    none, some = (terms.neighboured({"x": whole}, weight)["x"].score for weight in (0.0, 1.0))
+    assert np.array_equal(none, plain)
+    assert (some[500:508] > plain[500:508]).any()
+    assert np.median(some[300:500] - plain[300:500]) == 0
 
 
 @pytest.mark.parametrize("way", ["cropped", "shifted in time", "rescaled", "sensors permuted", "gaps and duplicates"])
