@@ -128,11 +128,14 @@ def test_nothing_is_lost_while_another_process_stores_into_the_span(world, run, 
     ready, stop, sent = spawn.Event(), spawn.Event(), spawn.Value("i", 0)
     process = spawn.Process(target=keep_storing, args=(tmp_path / "data", ready, stop, sent))
     process.start()
-    assert ready.wait(30)
-    for action in ("promote", "rollback", "promote"):
-        assert run(action, name)[0] == 0
-    stop.set()
-    process.join(30)
+    try:
+        assert ready.wait(60)
+        for action in ("promote", "rollback", "promote"):
+            assert run(action, name)[0] == 0
+    finally:
+        stop.set()
+        process.join(30)
+        process.kill()
     assert process.exitcode == 0
     assert sent.value > 2
     rows = world.rows()
