@@ -125,6 +125,7 @@ def test_a_timer_of_each_stage_ticks(stack, stage):
     assert answer.fine, answer.error
 
 
+@pytest.mark.in_process
 def test_a_model_is_learnt_compared_and_promoted_over_blobs_and_cosmos(stack, monkeypatch):
     monkeypatch.setattr(stack.container, "shadow_ms", 0)
     Fleet(ports=stack.ports, shards=SHARDS, learnt=NOW - 3_600_000).review("confirmed")

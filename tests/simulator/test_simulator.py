@@ -53,6 +53,7 @@ def test_each_story_alone_comes_to_what_it_says(kind):
     reference(Scenario((Story(kind, start=8, length=8, returns=True),), night=True))
 
 
+@pytest.mark.timeout(600)  # dozens of days
 @settings(max_examples=EXAMPLES)
 @given(scenarios, disturbances)
 @example(Scenario((Story("corrected", 4, 9),)), Disturbance(copies=2))  # a late retry takes no correction back
@@ -62,6 +63,7 @@ def test_over_memory_nothing_is_lost_doubled_or_changed(scenario, disturbance):
     hold(in_memory, scenario, disturbance)
 
 
+@pytest.mark.timeout(600)
 @settings(max_examples=max(EXAMPLES // 2, 1))
 @given(scenarios, disturbances)
 def test_over_sqlite_nothing_is_lost_doubled_changed_or_counted_twice(scenario, disturbance):
