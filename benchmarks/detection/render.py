@@ -43,7 +43,7 @@ def as_markdown(found: dict[str, Any]) -> str:
     )
     measured = f"Measured on {found['at']}: {found['machine']}, load average {found['load']:g} at the start"
     measured += "." if found.get("peers at", found["at"]) == found["at"] else f"; the peers on {found['peers at']}."
-    crossed = [_crossed(found["nested"])] if "nested" in found else []
+    crossed = [_crossed(found["nested"])]
     return "\n\n".join((
         _table("detector", found["table"]), *crossed, healthy, speed,
         "What knows nothing, through the same scorers:", _table("verdicts", found["chance"], without="us"),
