@@ -7,7 +7,6 @@ different devices at once, so the result does not depend on how the stream is cu
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -33,6 +32,7 @@ from watchkeeper.detection.episode import (
 from watchkeeper.detection.features import FEATURE_NAMES, features
 from watchkeeper.detection.joint import join
 from watchkeeper.detection.model import Model
+from watchkeeper.detection.rounds import Round, plan
 from watchkeeper.detection.season import LocalTime, utc
 from watchkeeper.detection.series import F32, F64, I64, INDEX, Bools, put_back, taken
 from watchkeeper.detection.state import MOST_PLACES, DetectorState
@@ -90,29 +90,11 @@ class Scored(NamedTuple):
     views: Views | None = None
 
 
-class _Round(NamedTuple):
-    """A reading of each of several devices; pairs are their values, by reading and then by name of metric."""
-
-    readings: I64  # (r), into the batch
-    rows: I64  # (r), of the devices
-    local: I64  # (pairs), into readings
-    held: I64  # (r), pairs of each reading
-    starts: I64  # first pair of each reading that has one
-    column: I64  # (pairs), into the caller's metrics
-    slots: I64  # (pairs)
-    x: F64  # (pairs)
-
-
 class _Judges(NamedTuple):
     """Whose word is heard beside the device's own past."""
 
     model: Model | None
     kin: Kin | None
-
-
-class _Plan(NamedTuple):
-    rounds: list[_Round]
-    unscored: int
 
 
 def score(  # noqa: PLR0913 - a batch is columns
@@ -137,12 +119,12 @@ def score(  # noqa: PLR0913 - a batch is columns
     classes           what is known of the class of each device; without: nothing of any
     A reading older than its device's last is scored, and changes nothing. ValueError if shapes or names do not fit.
     """
-    plan = _plan(state, devices, device, ts, metrics, values, config)
+    planned = plan(state, devices, device, ts, metrics, values, config)
     n, times = len(ts), np.asarray(ts, np.int64)
     local, by = local or utc(times), _Judges(model, kin_of(classes, device))
-    out = Scored(np.zeros(n), np.zeros(n, bool), np.zeros(n, bool), [], plan.unscored, _no_views(n, metrics, views))
+    out = Scored(np.zeros(n), np.zeros(n, bool), np.zeros(n, bool), [], planned.unscored, _no_views(n, metrics, views))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for each in plan.rounds:
+        for each in planned.rounds:
             _take(state, each, times[each.readings], local, metrics, by, config, out)
     out.edges.sort(key=lambda edge: edge.row)
     return out
@@ -154,9 +136,9 @@ def measured_features(
     """What training learns from one device's past: features (n, 8), and which readings had a settled metric."""
     found, warm = np.zeros((len(ts), len(FEATURE_NAMES))), np.zeros(len(ts), bool)
     local = utc(ts)
-    plan = _plan(state, ("history",), np.zeros(len(ts), np.int64), ts, metrics, values, config)
+    planned = plan(state, ("history",), np.zeros(len(ts), np.int64), ts, metrics, values, config)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for each in plan.rounds:
+        for each in planned.rounds:
             ordered = in_order(state.devices[each.rows], ts[each.readings], config)
             seen, block, records = _measure(state, each, local, config)
             keep(records, block, each.x, seen.flagged)
@@ -169,7 +151,7 @@ def measured_features(
 
 def _take(
     state: DetectorState,
-    each: _Round,
+    each: Round,
     ts: I64,
     local: LocalTime,
     metrics: Sequence[str],
@@ -234,7 +216,7 @@ def _take(
 
 
 def _measure(
-    state: DetectorState, each: _Round, local: LocalTime, config: DetectorConfig
+    state: DetectorState, each: Round, local: LocalTime, config: DetectorConfig
 ) -> tuple[Observed, F32, NDArray[np.void]]:
     records = taken(state.series, each.slots)
     rows = each.readings[each.local]
@@ -243,7 +225,7 @@ def _measure(
     return seen, block, records
 
 
-def _cold(kin: Kin, of: I64, state: DetectorState, each: _Round, seen: Observed, metrics: Sequence[str]) -> Cold | None:
+def _cold(kin: Kin, of: I64, state: DetectorState, each: Round, seen: Observed, metrics: Sequence[str]) -> Cold | None:
     """What the classes say of series that are young; before the state has learnt the round."""
     if not np.count_nonzero(seen.n < YOUNG):
         return None
@@ -267,7 +249,7 @@ def _by_class(
     return alone, jointly, opens
 
 
-def _greatest(of: F32, each: _Round) -> F32:
+def _greatest(of: F32, each: Round) -> F32:
     """The greatest (r) of what each reading has (pairs), 0 where it has none."""
     most = np.zeros(each.readings.size, np.float32)
     if of.size:
@@ -275,14 +257,14 @@ def _greatest(of: F32, each: _Round) -> F32:
     return most
 
 
-def _most(nats: F32, each: _Round) -> F32:
+def _most(nats: F32, each: Round) -> F32:
     """The greatest of the nats (pairs) of each reading (r), less what the greatest of several is by chance."""
     most = _greatest(nats, each)
     most -= SEVERAL[each.held]
     return np.maximum(most, NOTHING, out=most)
 
 
-def _forest(model: Model, devices: NDArray[np.void], seen: Observed, each: _Round) -> F32:
+def _forest(model: Model, devices: NDArray[np.void], seen: Observed, each: Round) -> F32:
     """What the forest adds to each reading, in nats (r), smoothed within its device."""
     warm = np.bincount(each.local, weights=seen.n >= YOUNG, minlength=each.readings.size) > 0
     strange = np.zeros(each.readings.size, np.float32)
@@ -294,90 +276,11 @@ def _forest(model: Model, devices: NDArray[np.void], seen: Observed, each: _Roun
     return np.float32(FOREST_WORTH) * memory * warm
 
 
-def _plan(
-    state: DetectorState,
-    devices: Sequence[str],
-    device: NDArray[np.integer],
-    ts: I64,
-    metrics: Sequence[str],
-    values: F64,
-    config: DetectorConfig,
-) -> _Plan:
-    """The batch as rounds that can be taken at once, in order."""
-    n = len(ts)
-    values = np.asarray(values, np.float64)
-    if values.shape != (n, len(metrics)) or len(device) != n:
-        raise ValueError(f"{n} times, {len(device)} devices and values of {values.shape} for {len(metrics)} metrics")
-    names, column_of = _by_name(tuple(metrics))
-    if len(set(devices)) != len(devices):
-        raise ValueError("devices must be distinct")
-    if n and not 0 <= int(np.minimum.reduce(device)) <= int(np.maximum.reduce(device)) < len(devices):
-        raise ValueError("a reading names a device that is not listed")
-    ordered = values[:, column_of]
-    own = state.device_rows(devices)[np.asarray(device, np.int64)] if n else np.zeros(0, np.int64)
-    finite = np.isfinite(ordered)
-    slots = state.find(own, names, config.most_metrics)
-    while np.count_nonzero(slots == -1) and np.count_nonzero(finite & (slots == -1)):
-        for row, column in np.argwhere(finite & (slots == -1)).tolist():
-            state.add(int(own[row]), names[column], config.most_metrics)
-        slots = state.find(own, names, config.most_metrics)
-    scored = finite & (slots >= 0)
-    every = np.count_nonzero(scored)
-    unscored = int(np.count_nonzero(finite) - every) if every < scored.size else 0
-    rounds = []
-    for readings in _turns(own):
-        if 0 < every == scored.size:
-            part = _grid(readings.size, column_of.tobytes())
-            pairs = (slots.take(readings, axis=0).reshape(-1), ordered.take(readings, axis=0).reshape(-1))
-        else:
-            whole = scored[readings]
-            local, at = whole.nonzero()
-            held = np.add.reduce(whole, axis=1, dtype=np.int64)
-            rows = readings[local]
-            part = (local, held, (held.cumsum() - held)[held > 0], column_of[at])
-            pairs = (slots[rows, at], ordered[rows, at])
-        rounds.append(_Round(readings, own[readings], *part, *pairs))
-    return _Plan(rounds, unscored)
-
-
-@lru_cache(maxsize=64)
-def _grid(readings: int, column_of: bytes) -> tuple[I64, I64, I64, I64]:
-    """Of so many readings that have a value of each of these columns: `local`, `held`, `starts` and `column`."""
-    columns = np.frombuffer(column_of, np.int64)
-    local = np.repeat(np.arange(readings), columns.size)
-    grid = local, np.full(readings, columns.size), np.arange(readings) * columns.size, np.tile(columns, readings)
-    for part in grid:
-        part.setflags(write=False)
-    return grid
-
-
-@lru_cache(maxsize=256)
-def _by_name(metrics: tuple[str, ...]) -> tuple[tuple[str, ...], I64]:
-    """The metrics in order of name, and the column of each. ValueError: one is there twice."""
-    if len(set(metrics)) != len(metrics):
-        raise ValueError("metrics must be distinct")
-    column_of = np.array(sorted(range(len(metrics)), key=metrics.__getitem__), np.int64)
-    column_of.setflags(write=False)
-    return tuple(metrics[column] for column in column_of.tolist()), column_of
-
-
-def _turns(device: I64) -> list[I64]:
-    """The readings by how many of the same device come before them: each group holds a device once at most."""
-    if device.size <= 1:
-        return [np.arange(1)] if device.size else []
-    order = np.argsort(device, kind="stable")
-    each = np.bincount(device)
-    turn = np.empty(device.size, np.int64)
-    turn[order] = np.arange(device.size) - (np.cumsum(each) - each)[device[order]]
-    by_turn = np.argsort(turn, kind="stable")
-    return np.split(by_turn, np.cumsum(np.bincount(turn))[:-1])
-
-
 def _no_views(n: int, metrics: Sequence[str], wanted: bool) -> Views | None:  # noqa: FBT001 - as `score` was asked
     return Views(*(np.full((n, len(metrics)), np.nan) for _ in range(4))) if wanted else None
 
 
-def _views(each: _Round, seen: Observed, share: F32, together: Bools, surprise: F32, new: Cold | None) -> Views:
+def _views(each: Round, seen: Observed, share: F32, together: Bools, surprise: F32, new: Cold | None) -> Views:
     """What was seen of each pair: arrays (pairs)."""
     lone = seen.nats.sum(axis=0)
     own = np.maximum(lone, seen.smoothed)
@@ -397,7 +300,7 @@ def _views(each: _Round, seen: Observed, share: F32, together: Bools, surprise: 
 
 
 def _edge(
-    each: _Round,
+    each: Round,
     at: int,
     phase: Phase | None,
     views: Views,
