@@ -16,6 +16,7 @@ from watchkeeper_adapters.address import address_of
 from watchkeeper_adapters.circuit import CircuitBreaker
 from watchkeeper_adapters.dialect import NOT_ABOUT_FORM, Answered, Form, read_reply
 from watchkeeper_adapters.plain import excerpt
+from watchkeeper_adapters.tls import authorities
 
 if TYPE_CHECKING:
     import openai
@@ -103,11 +104,14 @@ class OpenAICompatible:
         told: dict[str, Any] = {
             "base_url": self._address.url,
             "max_retries": 0,
-            "http_client": openai.DefaultHttpxClient(follow_redirects=False, trust_env=not self._address.is_local),
+            "http_client": openai.DefaultHttpxClient(
+                follow_redirects=False, trust_env=not self._address.is_local, verify=authorities()
+            ),
         }
         if self._api_version:
             login = {"azure_ad_token_provider": self._fresh} if self._token else {"api_key": self._api_key or NO_KEY}
-            return openai.AzureOpenAI(**told, **login, api_version=self._api_version)
+            azure: openai.OpenAI = openai.AzureOpenAI(**told, **login, api_version=self._api_version)
+            return azure
         return openai.OpenAI(**told, api_key=self._fresh if self._token else self._api_key or NO_KEY)
 
     def _fresh(self) -> str:

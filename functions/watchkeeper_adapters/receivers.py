@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import logging
 import os
-import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from watchkeeper.records import Alert, Severity
 from watchkeeper_adapters.address import address_of
 from watchkeeper_adapters.console_text import text_of
 from watchkeeper_adapters.plain import excerpt
+from watchkeeper_adapters.tls import authorities
 
 if TYPE_CHECKING:
     import httpx
@@ -98,7 +98,6 @@ class WebhookReceiver:
             self._url = httpx.URL(url)
         except httpx.InvalidURL as error:
             raise ConfigError(f"receiver {name}: not an address; write https://host[:port]/path") from error
-        self._tls: ssl.SSLContext | bool = httpx.create_ssl_context() if self._url.scheme == "https" else True
         # httpx logs every request with its whole URL, and the URL of a webhook is its password.
         log = logging.getLogger("httpx")
         log.setLevel(max(log.level, logging.WARNING))
@@ -118,7 +117,7 @@ class WebhookReceiver:
                 timeout=self._timeout,
                 follow_redirects=False,
                 trust_env=not self._address.is_local,
-                verify=self._tls,
+                verify=authorities(),
             ) as response:
                 if not response.is_success:
                     raise Unavailable(self._refusal(response))

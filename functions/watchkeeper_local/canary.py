@@ -14,6 +14,7 @@ from watchkeeper.records import Spend
 from watchkeeper.series.latency import NAMES, percentile
 from watchkeeper.topology import SPEND
 from watchkeeper.watching import CANARY, Figures, canary_values
+from watchkeeper_adapters.tls import authorities
 from watchkeeper_api.rows import one
 from watchkeeper_local.node import clock
 
@@ -52,7 +53,14 @@ class Canary:
         values = canary_values(figures, self._past[0])
         reading = {"device": CANARY, "ts": clock(), "values": values}
         try:
-            answer = httpx.post(self._url, json=reading, headers=self._headers, timeout=PATIENCE_S, trust_env=False)
+            answer = httpx.post(
+                self._url,
+                json=reading,
+                headers=self._headers,
+                timeout=PATIENCE_S,
+                trust_env=False,
+                verify=authorities(),
+            )
         except httpx.HTTPError as error:
             return f"the API does not answer: {type(error).__name__}"
         if answer.status_code != httpx.codes.ACCEPTED:

@@ -8,13 +8,14 @@ from typing import Any
 import httpx
 
 from watchkeeper.errors import Unavailable
+from watchkeeper_adapters.tls import authorities
 
 
 def fetch(url: str, path: str, api_key: str | None = None) -> Any:  # noqa: ANN401 - JSON
     """The JSON of an API path. Unavailable: nobody answers there, or not with 200."""
     headers = {"X-API-Key": api_key} if api_key else {}
     try:
-        answer = httpx.get(f"{url.rstrip('/')}{path}", headers=headers, timeout=10)
+        answer = httpx.get(f"{url.rstrip('/')}{path}", headers=headers, timeout=10, verify=authorities())
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         message = f"{url} does not answer ({error}); is `watchkeeper up` running there?"
         raise Unavailable(message) from error

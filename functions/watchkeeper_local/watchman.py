@@ -25,6 +25,7 @@ from watchkeeper.series.query import query
 from watchkeeper.stages.watch import silence_alert, watch
 from watchkeeper.watching import CANARY, Lane, Look, Vigil
 from watchkeeper_adapters.address import address_of
+from watchkeeper_adapters.tls import authorities
 from watchkeeper_local.checks import positions
 from watchkeeper_local.node import clock
 
@@ -139,7 +140,8 @@ class Watchman:
             return
         self._beat_due = at + HEARTBEAT_MS
         try:
-            answer = httpx.get(self._heartbeat.url, timeout=PATIENCE_S, trust_env=not self._heartbeat.is_local)
+            outside = not self._heartbeat.is_local
+            answer = httpx.get(self._heartbeat.url, timeout=PATIENCE_S, trust_env=outside, verify=authorities())
             if not answer.is_success:
                 log.warning("the heartbeat is answered %d by %s", answer.status_code, self._heartbeat.shown)
         except httpx.HTTPError as error:

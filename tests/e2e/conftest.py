@@ -26,6 +26,8 @@ class Up:
         self.mqtt_url = f"mqtt://127.0.0.1:{self.mqtt_port}"
         self.alerts = folder / "alerts.jsonl"
         self.process: subprocess.Popen[bytes] | None = None
+        # One for all, as each would read the certificates anew; a connection for each call, as servers are killed here.
+        self.http = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
 
     def start(self) -> "Up":
         """Start it, and wait until the API answers."""
@@ -47,7 +49,7 @@ class Up:
             if self.process.poll() is not None:
                 break
             with contextlib.suppress(httpx.HTTPError):
-                if "Ctrl-C" in self.log() and httpx.get(f"{self.url}/health", timeout=5).status_code == 200:
+                if "Ctrl-C" in self.log() and self.http.get(f"{self.url}/health", timeout=5).status_code == 200:
                     return self
             time.sleep(0.1)
         pytest.fail(f"`watchkeeper up` does not answer:\n{self.log()}")
@@ -71,7 +73,7 @@ class Up:
 
     def get(self, path: str):
         """The JSON of an API path."""
-        answer = httpx.get(f"{self.url}{path}", timeout=20)
+        answer = self.http.get(f"{self.url}{path}", timeout=20)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -87,6 +89,7 @@ class Up:
 
     def close(self) -> None:
         """End it in any case."""
+        self.http.close()
         if self.process is not None and self.process.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.stop()

@@ -3,7 +3,6 @@
 import itertools
 import time
 
-import httpx
 import psutil
 import pytest
 
@@ -39,10 +38,10 @@ def test_an_upload_of_50_mb_that_is_cut_off_and_sent_again_is_stored_once_in_bou
             yield chunk
 
     with pytest.raises(ConnectionError):
-        httpx.post(f"{up.url}/ingest/upload", content=cut_off(), headers=headers, timeout=100)
+        up.http.post(f"{up.url}/ingest/upload", content=cut_off(), headers=headers, timeout=100)
     assert 0 < up.get("/api/status")["readings"]["accepted"] < count
     for _ in range(2):
-        answer = httpx.post(f"{up.url}/ingest/upload", content=whole(), headers=headers, timeout=100)
+        answer = up.http.post(f"{up.url}/ingest/upload", content=whole(), headers=headers, timeout=100)
         assert (answer.status_code, answer.json()["accepted"], answer.json()["rejected_count"]) == (202, count, 0)
     assert sent > 2 * 50 * MB
     assert peak - before < 100 * MB

@@ -77,13 +77,15 @@ def test_a_kill_9_under_load_loses_nothing_that_was_acknowledged_and_stores_noth
 
 
 def test_a_worker_that_is_killed_is_started_again_and_goes_on_where_it_was(up):
-    httpx.post(f"{up.url}/ingest/realtime", json={"device": "d", "ts": 1_790_000_000_000, "values": {"a": 1}})
+    up.http.post(f"{up.url}/ingest/realtime", json={"device": "d", "ts": 1_790_000_000_000, "values": {"a": 1}})
     up.drained()
     workers = [p for p in psutil.Process(up.process.pid).children() if p.memory_info().rss > 40e6]
     assert workers
     for worker in workers:
         worker.kill()
-    answer = httpx.post(f"{up.url}/ingest/realtime", json={"device": "d", "ts": 1_790_000_001_000, "values": {"a": 2}})
+    answer = up.http.post(
+        f"{up.url}/ingest/realtime", json={"device": "d", "ts": 1_790_000_001_000, "values": {"a": 2}}
+    )
     assert answer.status_code == 202
     assert up.drained()["readings"]["stored"] == 2
     assert "started again" in up.log()

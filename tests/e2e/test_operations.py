@@ -4,7 +4,6 @@ import json
 import os
 import time
 
-import httpx
 import pytest
 
 from watchkeeper_local.cli import main
@@ -33,7 +32,7 @@ def test_a_letter_is_found_by_the_doctor_redriven_stored_and_gone(up, operate):
         {"device": "oven-1", "ts": now + 5 * MINUTE_MS + 3000, "values": {"temperature": 181}},
         {"device": "oven 1", "values": {"temperature": 182}},
     ]
-    assert httpx.post(f"{up.url}/ingest/realtime", json=readings).json()["accepted"] == 2
+    assert up.http.post(f"{up.url}/ingest/realtime", json=readings).json()["accepted"] == 2
     up.drained()
     code, said = operate("doctor")
     assert (code, said.count("WRONG")) == (1, 1), said

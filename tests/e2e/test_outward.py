@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import time
 
-import httpx
 import pytest
 
 from tests.unit.adapters.stand_ins import ChatStandIn, StandIn, chat
@@ -34,7 +33,7 @@ def test_an_alert_reaches_a_webhook_that_was_away_when_it_fired_and_is_signed(up
     hook = StandIn((503, {}, b""), (503, {}, b""), (204, {}, b""))
     try:
         up = up_with("--receivers", f"webhook={hook.url}/alerts/s3cret", "--webhook-secret", "shared")
-        httpx.post(f"{up.url}/ingest/realtime", json=hot_pump)
+        up.http.post(f"{up.url}/ingest/realtime", json=hot_pump)
         assert until(lambda: len(hook.seen) >= 3), up.log()
         last = hook.seen[-1]
         assert last.json["device"] == "pump-1"
@@ -51,7 +50,7 @@ def test_a_language_models_words_follow_the_alert_as_an_update_and_are_paid_for(
     try:
         flags = ("--model-url", f"{model.url}/v1", "--model-name", "small", "--model-key", ChatStandIn.KEY)
         up = up_with(*flags, "--budget", "5")
-        httpx.post(f"{up.url}/ingest/realtime", json=hot_pump)
+        up.http.post(f"{up.url}/ingest/realtime", json=hot_pump)
 
         def written():
             reports = [alert["report"] for alert in up.get("/api/alerts")["alerts"]]
@@ -73,7 +72,7 @@ def test_a_model_that_invents_its_sources_is_not_believed(up_with, hot_pump):
     model.script = [chat(json.dumps(invented))]
     try:
         up = up_with("--model-url", f"{model.url}/v1", "--model-name", "small", "--model-key", ChatStandIn.KEY)
-        httpx.post(f"{up.url}/ingest/realtime", json=hot_pump)
+        up.http.post(f"{up.url}/ingest/realtime", json=hot_pump)
         assert until(lambda: model.seen), up.log()
 
         def rejected():

@@ -6,8 +6,6 @@ import sys
 import threading
 import time
 
-import httpx
-
 DEVICES = [f"pump-{number:02d}" for number in range(1, 5)]
 RULE = """applies_to: pump
 rules:
@@ -34,7 +32,7 @@ def send(up, start, count, step=1000):
             for at in range(low, min(low + 200, count))
             for device in DEVICES
         ]
-        assert httpx.post(f"{up.url}/ingest/realtime", json=sent, timeout=30).status_code == 202
+        assert up.http.post(f"{up.url}/ingest/realtime", json=sent, timeout=30).status_code == 202
 
 
 def series(up, device, start, end):
@@ -49,7 +47,7 @@ def test_a_span_is_replayed_with_another_rule_and_promoted_while_readings_arrive
     up.drained()
     alerts = up.alerts.read_text() if up.alerts.exists() else ""
     body = {"files": {"rules/more.yaml": RULE}, "base": "current"}
-    published = httpx.post(f"{up.url}/api/bundles", json=body, timeout=30)
+    published = up.http.post(f"{up.url}/api/bundles", json=body, timeout=30)
     assert published.status_code == 200, published.text
     version = published.json()["version"]
     span = ("--from", str(start), "--to", str(end))

@@ -8,10 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
+from tests.e2e.conftest import Up
 from tests.ports import free_ports
 from watchkeeper_local.sources.send import open_sender
 
@@ -30,48 +30,57 @@ def command(*arguments, **environment):
     )
 
 
-def test_a_reading_sent_by_mqtt_is_in_its_series_within_five_seconds(up):
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    """A running one for tests that leave it running, and count only what they have sent themselves."""
+    runtime = Up(tmp_path_factory.mktemp("one") / "wk")
+    yield runtime.start()
+    runtime.close()
+
+
+def test_a_reading_sent_by_mqtt_is_in_its_series_within_five_seconds(one):
     now = int(time.time() * 1000)
-    with open_sender(up.mqtt_url) as sender:
+    with open_sender(one.mqtt_url) as sender:
         sender.send([{"device": "boiler-1", "ts": now, "values": {"temperature": 61.5}}])
     until = time.monotonic() + 5
     while time.monotonic() < until:
-        answer = httpx.get(f"{up.url}/api/devices/boiler-1/series?metric=temperature")
+        answer = one.http.get(f"{one.url}/api/devices/boiler-1/series?metric=temperature")
         if answer.status_code == 200 and answer.json()["points"]:
             break
         time.sleep(0.05)
     assert answer.json()["points"] == [[now, 61.5]]
 
 
-def test_a_broken_rule_becomes_one_alert_with_its_runbook_and_is_resolved(up):
+def test_a_broken_rule_becomes_one_alert_with_its_runbook_and_is_resolved(one):
     start = int(time.time() * 1000) - 60_000
     hot = [96.0] * 40 + [60.0] * 40
     readings = [
         {"device": "pump-1", "ts": start + 1000 * i, "values": {"bearing_temperature": t}} for i, t in enumerate(hot)
     ]
     readings = [r for r in readings if r["ts"] <= start + 80_000]
-    assert httpx.post(f"{up.url}/ingest/realtime", json=readings).json()["accepted"] == len(readings)
-    up.drained()
-    alerts = [a for a in up.get("/api/alerts")["alerts"] if a["detector"] == "rule:pump.bearing-hot"]
+    assert one.http.post(f"{one.url}/ingest/realtime", json=readings).json()["accepted"] == len(readings)
+    one.drained()
+    alerts = [a for a in one.get("/api/alerts")["alerts"] if a["detector"] == "rule:pump.bearing-hot"]
     assert [a["status"] for a in alerts] == ["resolved"]
     assert alerts[0]["report"]["sources"][0]["file"] == "pump-bearing-wear.md"
-    told = [json.loads(line) for line in up.alerts.read_text().splitlines()]
+    told = [json.loads(line) for line in one.alerts.read_text().splitlines()]
     mine = [alert["status"] for alert in told if alert["id"] == alerts[0]["id"]]
     assert mine == ["firing", "resolved"]
 
 
-def test_bad_messages_become_dead_letters_and_cost_their_neighbours_nothing(up):
-    with open_sender(up.mqtt_url) as sender:
+def test_bad_messages_become_dead_letters_and_cost_their_neighbours_nothing(one):
+    before = one.drained()["readings"]
+    with open_sender(one.mqtt_url) as sender:
         sender._client.publish("devices/pump-1/telemetry", b"\x00 not json", qos=1).wait_for_publish(5)
         sender.send([{"device": "pump-1", "ts": int(time.time() * 1000), "values": {"flow": 120.0}}])
     body = [{"device": "pump-1", "values": {"flow": "much"}}, {"device": "pump-1", "values": {"flow": 121.0}}]
-    answer = httpx.post(f"{up.url}/ingest/realtime", json=body).json()
+    answer = one.http.post(f"{one.url}/ingest/realtime", json=body).json()
     assert (answer["accepted"], [r["index"] for r in answer["rejected"]]) == (1, [0])
     until = time.monotonic() + 10
-    while time.monotonic() < until and up.drained()["readings"]["accepted"] < 4:
+    while time.monotonic() < until and one.drained()["readings"]["accepted"] < before["accepted"] + 4:
         time.sleep(0.1)
-    counts = up.drained()["readings"]
-    assert (counts["accepted"], counts["stored"], counts["dead"]) == (4, 2, 2)
+    after = one.drained()["readings"]
+    assert [after[end] - before[end] for end in ("accepted", "stored", "dead")] == [4, 2, 2]
 
 
 @pytest.mark.skipif(not NAB.is_dir(), reason="the labelled data are not beside the checkout")
@@ -114,8 +123,8 @@ def test_beyond_loopback_it_wants_keys_and_with_them_it_lets_in_only_their_holde
     assert "mqtt_password" in refused.stderr
 
     up = up_with("--api-keys", "dashboard=k1", "--mqtt-user", "plant", "--mqtt-password", "p w")
-    assert httpx.get(f"{up.url}/api/status").status_code == 401
-    assert httpx.get(f"{up.url}/api/status", headers={"X-API-Key": "k1"}).status_code == 200
+    assert up.http.get(f"{up.url}/api/status").status_code == 401
+    assert up.http.get(f"{up.url}/api/status", headers={"X-API-Key": "k1"}).status_code == 200
     with open_sender(f"mqtt://plant:p%20w@127.0.0.1:{up.mqtt_port}") as sender:
         assert sender.send([{"device": "d", "ts": int(time.time() * 1000), "values": {"a": 1.0}}]).accepted == 1
 
@@ -140,13 +149,13 @@ def test_two_workers_share_the_partitions_and_together_lose_nothing(up_with):
         {"device": f"d{i % 40}", "ts": start + i // 40, "values": {"a": float(i)}, "tags": {"line": "a"}}
         for i in range(4_000)
     ]
-    assert httpx.post(f"{up.url}/ingest/batch", json=readings, timeout=30).json()["accepted"] == 4_000
+    assert up.http.post(f"{up.url}/ingest/batch", json=readings, timeout=30).json()["accepted"] == 4_000
     status = up.drained()
     assert status["pipeline"]["workers"] == 2
     assert status["readings"]["stored"] == 4_000
 
 
-def test_a_second_one_on_the_same_data_folder_is_refused(up):
-    second = command("up", "--data-dir", str(up.folder / "data"), "--http-port", str(up.http_port + 1))
+def test_a_second_one_on_the_same_data_folder_is_refused(one):
+    second = command("up", "--data-dir", str(one.folder / "data"), "--http-port", str(one.http_port + 1))
     assert second.returncode == 2
-    assert f"in use by another Watchkeeper (process {up.process.pid})" in second.stderr
+    assert f"in use by another Watchkeeper (process {one.process.pid})" in second.stderr

@@ -131,21 +131,28 @@ def score(  # noqa: PLR0913 - a batch is columns
 
 
 def measured_features(
-    state: DetectorState, ts: I64, metrics: Sequence[str], values: F64, config: DetectorConfig
+    state: DetectorState,
+    devices: Sequence[str],
+    device: NDArray[np.integer],
+    ts: I64,
+    metrics: Sequence[str],
+    values: F64,
+    config: DetectorConfig,
 ) -> tuple[F64, Bools]:
-    """What training learns from one device's past: features (n, 8), and which readings had a settled metric."""
+    """What training learns from n readings, given as to `score`, those of a device in order of time.
+
+    Features (n, 8), and which readings had a settled metric, bool (n).
+    """
     found, warm = np.zeros((len(ts), len(FEATURE_NAMES))), np.zeros(len(ts), bool)
     local = utc(ts)
-    planned = plan(state, ("history",), np.zeros(len(ts), np.int64), ts, metrics, values, config)
+    planned = plan(state, devices, device, ts, metrics, values, config)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for each in planned.rounds:
-            ordered = in_order(state.devices[each.rows], ts[each.readings], config)
             seen, block, records = _measure(state, each, local, config)
             keep(records, block, each.x, seen.flagged)
             state.series[each.slots] = records
-            if ordered.all():
-                found[each.readings] = features(seen, each.local, each.starts, each.readings.size)
-                warm[each.readings] = (seen.n >= YOUNG).any()
+            found[each.readings] = features(seen, each.local, each.starts, each.readings.size)
+            warm[each.readings] = _any_settled(seen, each)
     return found, warm
 
 
@@ -266,7 +273,7 @@ def _most(nats: F32, each: Round) -> F32:
 
 def _forest(model: Model, devices: NDArray[np.void], seen: Observed, each: Round) -> F32:
     """What the forest adds to each reading, in nats (r), smoothed within its device."""
-    warm = np.bincount(each.local, weights=seen.n >= YOUNG, minlength=each.readings.size) > 0
+    warm = _any_settled(seen, each)
     strange = np.zeros(each.readings.size, np.float32)
     if warm.any():
         matrix = features(seen, each.local, each.starts, each.readings.size)[warm]
@@ -274,6 +281,12 @@ def _forest(model: Model, devices: NDArray[np.void], seen: Observed, each: Round
     memory = devices["forest"]
     memory += np.float32(FOREST_RATE) * (strange - memory) * warm
     return np.float32(FOREST_WORTH) * memory * warm
+
+
+def _any_settled(seen: Observed, each: Round) -> Bools:
+    """Which readings (r) have a metric that is known."""
+    settled: Bools = np.bincount(each.local, weights=seen.n >= YOUNG, minlength=each.readings.size) > 0
+    return settled
 
 
 def _no_views(n: int, metrics: Sequence[str], wanted: bool) -> Views | None:  # noqa: FBT001 - as `score` was asked

@@ -17,6 +17,8 @@ from watchkeeper.detection.state import DetectorState
 from watchkeeper.errors import ModelError
 
 MOST_ROWS = 200_000
+VALUES_AT_ONCE = 4_000_000
+"""What is measured together: about 200 MB, unless one device has more."""
 
 
 class History(NamedTuple):
@@ -80,11 +82,27 @@ def forest_of(fitted: IsolationForest) -> Forest:
 
 
 def _each(histories: Iterable[History], config: DetectorConfig) -> Iterator[F64]:
+    for some in _at_once(histories):
+        of = np.repeat(np.arange(len(some)), [past.ts.size for past in some])
+        ts, values = np.concatenate([past.ts for past in some]), np.concatenate([past.values for past in some])
+        names = [str(number) for number in range(len(some))]
+        found, keep = measured_features(DetectorState.empty(), names, of, ts, some[0].metrics, values, config)
+        left_out = [np.zeros(past.ts.size, bool) if past.anomalous is None else past.anomalous for past in some]
+        yield found[keep & ~np.concatenate(left_out)]
+
+
+def _at_once(histories: Iterable[History]) -> Iterator[list[History]]:
+    """Devices that follow each other and have the same metrics: measured together, they take a tenth of the time."""
+    some: list[History] = []
+    room = 0
     for past in histories:
-        found, keep = measured_features(DetectorState.empty(), past.ts, past.metrics, past.values, config)
-        if past.anomalous is not None:
-            keep = keep & ~past.anomalous
-        yield found[keep]
+        if some and (past.metrics != some[0].metrics or past.values.size > room):
+            yield some
+            some = []
+        room = (room if some else VALUES_AT_ONCE) - past.values.size
+        some.append(past)
+    if some:
+        yield some
 
 
 def _breadth_first(left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
