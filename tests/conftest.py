@@ -44,10 +44,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 def pytest_collection_modifyitems(items):
     """No coverage of what the tests of the whole run; and the dear ones first."""
     root = Path(__file__).parent
-    places = {}
+    files, places = {}, {}
+    for path in {item.path for item in items}:
+        files[path] = path.relative_to(root) if path.is_relative_to(root) else Path()
+        places[path] = next((n for n, dear in enumerate(DEAR) if files[path].is_relative_to(dear)), len(DEAR))
     for item in items:
-        path = item.path.relative_to(root) if item.path.is_relative_to(root) else Path()
-        places[item] = next((n for n, dear in enumerate(DEAR) if path.is_relative_to(dear)), len(DEAR))
-        if path.parts and path.parts[0] not in COVERING:
+        if (parts := files[item.path].parts) and parts[0] not in COVERING:
             item.add_marker(pytest.mark.no_cover)
-    items.sort(key=places.__getitem__)
+    items.sort(key=lambda item: places[item.path])

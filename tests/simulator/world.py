@@ -52,7 +52,8 @@ if TYPE_CHECKING:
 KNOWLEDGE_BASE = Path(__file__).parents[2] / "knowledge_base"
 PHONE = "phone"
 BATCH = 64
-GAP_ROUNDS = 60  # ten minutes in which nobody sends
+GAP_ROUNDS = 60  # ten minutes in which nobody sends …
+TIMER_ROUNDS = 6  # … and only timers work, each of them once a minute
 NIGHT_MS = 7 * 3_600_000
 
 
@@ -132,7 +133,7 @@ class World:
             waiting = self._round(number, waiting)
             self._work(self._next_steps())
         self._drain()
-        for number in range(ROUNDS + 1, ROUNDS + GAP_ROUNDS, 3):
+        for number in range(ROUNDS + 1, ROUNDS + GAP_ROUNDS, TIMER_ROUNDS):
             waiting = self._round(number, waiting)
             self._drain()
         for number in range(ROUNDS + GAP_ROUNDS, ROUNDS + GAP_ROUNDS + 10):

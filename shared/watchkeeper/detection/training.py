@@ -1,11 +1,10 @@
 """Training, offline: history through the scoring code, its features through scikit-learn, the forest into arrays."""
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.ensemble import IsolationForest
 
 from watchkeeper.detection.config import DEFAULT, DetectorConfig
 from watchkeeper.detection.features import FEATURE_NAMES
@@ -15,6 +14,12 @@ from watchkeeper.detection.scorer import measured_features
 from watchkeeper.detection.series import F64, I64, Bools
 from watchkeeper.detection.state import DetectorState
 from watchkeeper.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+    from sklearn.ensemble import IsolationForest
 
 MOST_ROWS = 200_000
 VALUES_AT_ONCE = 4_000_000
@@ -48,6 +53,8 @@ def train(
 
     Of more than 200,000 rows a seeded sample is taken; a tree sees `max_samples`, the rest only shapes the tail.
     """
+    from sklearn.ensemble import IsolationForest  # takes more than a second, and most processes never train
+
     rows = len(feature_matrix)
     if rows < 2 or feature_matrix.shape[1] != len(FEATURE_NAMES):
         raise ModelError(f"cannot train on an array of {feature_matrix.shape}: needs 2 rows of {len(FEATURE_NAMES)}")

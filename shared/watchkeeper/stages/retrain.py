@@ -1,6 +1,6 @@
 """retrain: learns a detection model from the final series, without what was anomalous, and minds people's reviews.
 
-The only stage that imports scikit-learn, and so the one that the pipeline table does not import.
+The only stage that needs scikit-learn, and so the one that the pipeline table does not import.
 """
 
 from __future__ import annotations

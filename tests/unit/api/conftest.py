@@ -46,6 +46,7 @@ class Api:
         self.backend = backend
         self.app = create_app(backend)
         self.peer = peer
+        self._loop = asyncio.Runner()  # one for all that is asked: a loop of its own costs as much as a request
 
     def get(self, path: str, **options: object) -> httpx.Response:
         return self.ask("GET", path, **options)
@@ -64,10 +65,11 @@ class Api:
             async with httpx.AsyncClient(transport=transport, base_url="http://watchkeeper") as client:
                 return await asyncio.gather(*(client.request(m, path, **options) for m, path, options in requests))
 
-        return asyncio.run(run())
+        return self._loop.run(run())
 
     def close(self) -> None:
         self.app.state.services.intake.close()
+        self._loop.close()
 
 
 @pytest.fixture

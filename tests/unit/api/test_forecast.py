@@ -1,14 +1,16 @@
 """What the API says of the time ahead, from the state that rule_check has stored."""
 
+import msgspec
 import numpy as np
 import pytest
 
 from tests.unit.api.conftest import NOW
 from tests.unit.stages.driving import changed
 from watchkeeper.ids import shard_of
+from watchkeeper.memory import memory_ports
 from watchkeeper.packs import Pack, Table
 from watchkeeper.pipeline import STAGES
-from watchkeeper.ports import Stored
+from watchkeeper.ports import Key, Stored
 from watchkeeper.published import Published
 from watchkeeper.records import Device, DeviceRecord
 from watchkeeper.run import Runner
@@ -25,26 +27,30 @@ rules:
 """
 
 
-@pytest.fixture
-def told(make_api, ports, keep):
-    """An API after nine days of a tank that fills by 4 a day, to 80, and is neither warm nor cold."""
-    api = make_api(published=Published(ports, changed(rules__pump=RULES)))
+@pytest.fixture(scope="module")
+def nine_days():
+    """Ports after nine days of a tank that fills by 4 a day, to 80, neither warm nor cold. Nobody changes them."""
+    ports = memory_ports(partitions=2)
+    published = Published(ports, changed(rules__pump=RULES))
     shard, rng = shard_of("default", "pump-1", 64), np.random.default_rng(1)
     ts = np.arange(NOW - 9 * DAY, NOW, 5 * MINUTE)
     flow = 80 - 4 * (NOW - ts) / DAY + rng.normal(0, 0.05, len(ts))
     values = np.stack([flow, 40 + rng.normal(0, 1, len(ts)), flow])
     table = Table.build(("flow", "bearing_temperature", "suction_pressure"), np.zeros(len(ts), int), ts, ts, values)
     pack = Pack(shard, [Device("default", "pump-1", "basel")], [table])
-    runner = Runner(STAGES["rule_check"], DATA_PROCESSING_OUTPUT, ports, api.backend.published, 64, lambda: NOW)
+    runner = Runner(STAGES["rule_check"], DATA_PROCESSING_OUTPUT, ports, published, 64, lambda: NOW)
     runner.take(shard % 2, [Stored(0, shard, pack.encode(), {})])
-    keep(
-        DEVICES,
-        "default",
-        "pump-1",
-        DeviceRecord("default", "pump-1", "basel", "pump", ("flow", "bearing_temperature"), 1, 2),
-    )
-    keep(DEVICES, "default", "pump-2", DeviceRecord("default", "pump-2", "basel", "pump", ("flow",), 1, 2))
-    return api
+    for device, metrics in (("pump-1", ("flow", "bearing_temperature")), ("pump-2", ("flow",))):
+        record = DeviceRecord("default", device, "basel", "pump", metrics, 1, 2)
+        ports.tables.put(DEVICES.name, Key("default", device), msgspec.json.encode(record))
+    return ports, published
+
+
+@pytest.fixture
+def told(make_api, nine_days):
+    """An API over them."""
+    ports, published = nine_days
+    return make_api(ports=ports, published=published)
 
 
 def test_metrics_that_rules_watch_are_answered_with_their_band_and_the_levels_they_will_cross(told):

@@ -1,6 +1,7 @@
 """Whatever is sent, it is not an error on our side."""
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -49,6 +50,12 @@ BODIES = st.one_of(
 )
 
 
+@pytest.fixture
+def api(make_api):
+    """One for all examples of a test, as its ports are."""
+    return make_api(limits=Limits(requests_per_second=0), group_commit=False)
+
+
 def check(answer, good):
     assert answer.status_code in {202, 200, 400, 404}, answer.text
     if answer.is_success:
@@ -66,8 +73,7 @@ def check(answer, good):
 @example(body=b'{"device":"a","ts":"\\ud800","values":{"\\udfff":1}}')
 @example(body=b'{"device":"a","ts":1e308,"values":{"v":123456789012345678901234567890}}')
 @example(body=b"\xef\xbb\xbf[]")
-def test_any_body_of_readings_is_taken_or_refused(make_api, body):
-    api = make_api(limits=Limits(requests_per_second=0), group_commit=False)
+def test_any_body_of_readings_is_taken_or_refused(api, body):
     for path, kind in (
         ("/ingest/realtime", "application/json"),
         ("/ingest/realtime", "application/x-ndjson"),
@@ -81,8 +87,7 @@ def test_any_body_of_readings_is_taken_or_refused(make_api, body):
 @FUZZ
 @given(body=BODIES, name=st.text(max_size=20))
 @example(body=b'{"by": "\\ud800"}', name="x")
-def test_any_command_is_done_or_refused(make_api, body, name):
-    api = make_api(limits=Limits(requests_per_second=0), group_commit=False)
+def test_any_command_is_done_or_refused(api, body, name):
     quoted = "".join(f"%{byte:02X}" for byte in name.encode("utf-8", "surrogatepass")) or "x"
     for path in (f"/api/alerts/{quoted}/acknowledge", f"/api/anomalies/{quoted}/review"):
         check(api.post(path, content=body, headers={"content-type": "application/json"}), dict)
@@ -108,8 +113,7 @@ KNOWLEDGE = st.fixed_dictionaries(
 @example(body=b'{"files": {"rules/\\ud800.yaml": "\\ud800"}}', version="x")
 @example(body=b'{"files": {"rules/a.yaml": "a: &a [*a]"}}', version="x")
 @example(body=b'{"files": {}, "base": "\\ud800"}', version="\ud800")
-def test_any_knowledge_is_taken_or_refused(make_api, body, version):
-    api = make_api(limits=Limits(requests_per_second=0), group_commit=False)
+def test_any_knowledge_is_taken_or_refused(api, body, version):
     kind = {"content-type": "application/json", "if-match": "*"}
     for path in ("/api/rules/validate", "/api/rules/try", "/api/bundles", "/api/bundles/rollback"):
         answer = api.post(path, content=body, headers=kind)
@@ -145,8 +149,7 @@ def test_any_knowledge_is_taken_or_refused(make_api, body, version):
         st.one_of(st.integers().map(str), st.text(max_size=30)),
     ),
 )
-def test_any_question_is_answered_or_refused(make_api, path, query):
-    api = make_api(limits=Limits(requests_per_second=0), group_commit=False)
+def test_any_question_is_answered_or_refused(api, path, query):
     check(api.get(path, params=query), dict)
 
 
@@ -159,6 +162,5 @@ def test_any_question_is_answered_or_refused(make_api, path, query):
         st.binary(max_size=30),
     )
 )
-def test_any_headers_are_taken_or_refused(make_api, headers):
-    api = make_api(limits=Limits(requests_per_second=0), group_commit=False)
+def test_any_headers_are_taken_or_refused(api, headers):
     assert api.post("/ingest/realtime", content=b"[]", headers=headers).status_code < 500

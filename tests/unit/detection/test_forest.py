@@ -2,12 +2,22 @@
 
 import numpy as np
 import pytest
-from sklearn.ensemble import IsolationForest
 
 from watchkeeper.detection.forest import Forest, average_path
 from watchkeeper.detection.model import Model
 from watchkeeper.detection.training import forest_of, train
 from watchkeeper.errors import ModelError
+
+
+@pytest.fixture(scope="module")
+def fit():
+    """Fits scikit-learn's forest to an array; imported here, for it takes more than a second."""
+    from sklearn.ensemble import IsolationForest
+
+    def fitted(x: np.ndarray, **settings: object) -> IsolationForest:
+        return IsolationForest(**settings).fit(x)
+
+    return fitted
 
 
 @pytest.mark.parametrize(
@@ -24,17 +34,17 @@ from watchkeeper.errors import ModelError
     ],
 )
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_scores_equal_scikit_learns(rows: int, columns: int, settings: dict[str, object], seed: int) -> None:
+def test_scores_equal_scikit_learns(rows: int, columns: int, settings: dict[str, object], seed: int, fit) -> None:
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((rows, columns)) * 10.0 ** rng.integers(-3, 6, columns)
-    fitted = IsolationForest(random_state=seed, **{"n_estimators": 40, **settings}).fit(x)
+    fitted = fit(x, random_state=seed, **{"n_estimators": 40, **settings})
     other = np.concatenate([x * 1.01, x, rng.standard_t(2, (1200, columns)) * x.std(0), np.round(x, 1)])
     np.testing.assert_allclose(forest_of(fitted).score(other), fitted.score_samples(other), rtol=0, atol=1e-12)
 
 
-def test_inputs_on_a_threshold_fall_on_scikit_learns_side() -> None:
+def test_inputs_on_a_threshold_fall_on_scikit_learns_side(fit) -> None:
     x = np.repeat(np.arange(7.0), 40)[:, None] / 3.0
-    fitted = IsolationForest(n_estimators=50, random_state=3).fit(x)
+    fitted = fit(x, n_estimators=50, random_state=3)
     cuts = np.concatenate([tree.tree_.threshold[tree.tree_.feature >= 0] for tree in fitted.estimators_])
     near = np.concatenate([cuts, np.nextafter(cuts, 9), cuts.astype(np.float32), np.nextafter(cuts, -9)])[:, None]
     np.testing.assert_allclose(forest_of(fitted).score(near), fitted.score_samples(near), rtol=0, atol=1e-12)

@@ -17,7 +17,7 @@ from watchkeeper.detection.series import INDEX
 from watchkeeper.detection.state import DetectorState
 from watchkeeper.detection.training import History, train, training_features
 
-AT = 3000
+AT = 1500
 
 
 def opened(got: Scored) -> list[int]:
@@ -110,7 +110,7 @@ def test_a_fault_is_found_and_named(name: str, metric: str, seed: int) -> None:
 @functools.cache
 def stepped() -> tuple[Scored, np.ndarray]:
     x = noise("gaussian", 5000, 2)
-    x[AT:] += 15.0
+    x[3000:] += 15.0
     return watch(x), x
 
 
@@ -163,12 +163,12 @@ def test_a_daily_profile_is_learnt() -> None:
 
 
 def test_the_forest_is_trained_on_what_scoring_sees_and_finds_faults_too() -> None:
-    past = [History(times(2000), pump(2000, seed), SENSORS) for seed in range(2)]
-    spoilt = pump(2000, 9)
-    spoilt[1000:1100] += 100.0
-    bad = np.arange(2000) >= 1000
-    matrix = training_features([*past, History(times(2000), spoilt, SENSORS, bad)])
-    assert matrix.shape == (1950 * 2 + 950, len(FEATURE_NAMES))
+    past = [History(times(1000), pump(1000, seed), SENSORS) for seed in range(2)]
+    spoilt = pump(1000, 9)
+    spoilt[500:600] += 100.0
+    bad = np.arange(1000) >= 500
+    matrix = training_features([*past, History(times(1000), spoilt, SENSORS, bad)])
+    assert matrix.shape == (950 * 2 + 450, len(FEATURE_NAMES))
     model = train(matrix, seed=0, trees=30)
     x = pump(AT + 400, 4)
     fault("step", x)

@@ -5,7 +5,6 @@ import time
 
 import numpy as np
 import pytest
-from matplotlib import image
 
 from tests.unit.reprocessing.support import HOUR, MINUTE, SECOND, SHARDS, World, wave
 from watchkeeper.memory import MemoryReceiver
@@ -257,6 +256,8 @@ def test_rules_are_tried_on_what_is_stored_as_on_recorded_data(run, tmp_path, st
 
 
 def test_a_picture_is_drawn_of_each_metric_with_episodes(run, tmp_path, stored, data):
+    from matplotlib import image  # slow to load, and no other test here draws
+
     rules = write(tmp_path / "rules.yaml", PUMP_RULES)
     code, said, _ = run("test", rules, "--last", "1d", "--png", tmp_path / "fired.png", *stored)
     assert code == 0

@@ -68,9 +68,13 @@ class World:
 
     ports: Ports = dataclasses.field(default_factory=lambda: memory_ports(receivers={"memory": MemoryReceiver()}))
     now: int = T0
+    in_force: dataclasses.InitVar[Bundle | None] = None
 
-    def __post_init__(self) -> None:
-        self.put_in_force(bundle())
+    def __post_init__(self, in_force: Bundle | None) -> None:
+        if in_force is None:
+            self.put_in_force(bundle())
+        else:  # and published already
+            self._begin(in_force)
 
     @property
     def alerts(self) -> list[object]:
@@ -81,15 +85,17 @@ class World:
 
     def copy(self) -> World:
         """Another one in which the same has happened; what is stored is shared by neither."""
-        other = World(now=self.now)
+        ports = memory_ports(receivers={"memory": MemoryReceiver()})
         for port in ("stream", "tables", "blobs", "meter"):
             held = {name: value for name, value in vars(getattr(self.ports, port)).items() if name != "_lock"}
-            vars(getattr(other.ports, port)).update(copy.deepcopy(held))
-        other.put_in_force(self.worker.published.bundle)
-        return other
+            vars(getattr(ports, port)).update(copy.deepcopy(held))
+        return World(ports, self.now, self.worker.published.bundle)
 
     def put_in_force(self, wanted: Bundle) -> None:
         publish_bundle(self.ports.blobs, wanted, now=self.now)
+        self._begin(wanted)
+
+    def _begin(self, wanted: Bundle) -> None:
         self.worker = Worker(
             self.ports, Published(self.ports, wanted), shards=SHARDS, clock=lambda: self.now, timers=PIPELINE
         )
