@@ -5,8 +5,7 @@ import pytest
 from tests.azure_functions.azure_world import AzureWorld
 from tests.emulators.functions_worker import MISSING
 from tests.simulator.checks import in_memory
-from tests.simulator.parity import HARD, compare, plant, sees_all
-from tests.simulator.world import CALM
+from tests.simulator.parity import HARD, STEADY, compare, plant, sees_all
 from watchkeeper_azure import event_hub_events
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
@@ -17,7 +16,7 @@ pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 def test_a_recorded_day_through_event_hubs_cosmos_db_and_blobs_is_what_the_local_runtime_makes_of_it(
     make_hosted_ports,
 ):
-    world = compare(AzureWorld, make_hosted_ports, CALM)
+    world = compare(AzureWorld, make_hosted_ports, STEADY)
     assert sees_all(plant(world))
 
 
@@ -30,4 +29,4 @@ def test_that_holds_with_functions_that_die_and_services_that_are_away():
 def test_the_comparison_sees_what_a_function_loses(monkeypatch):
     monkeypatch.setattr(event_hub_events, "DEVICE", "iothub-connection-module-id")
     with pytest.raises(AssertionError, match="the functions went wrong"):
-        compare(AzureWorld, in_memory, CALM)
+        compare(AzureWorld, in_memory, STEADY)

@@ -185,6 +185,7 @@ class Bridge:
             for message in self._consumer.consume(min(end - start, MOST) - len(found), timeout=0.5):
                 headers = {name: value.decode() for name, value in message.headers() or []}
                 found.append(Stored(message.offset(), 0, message.value(), headers))
+        self._consumer.unassign()  # the broker answers at once that nothing is new, and is asked at once again
         return found
 
     def _said(self) -> str:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import http.server
 import json
 import os
 import queue
+import socket
 import subprocess
 import sys
 import threading
 import time
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-FUNCTIONS = Path(__file__).parents[2] / "functions"
+ROOT = Path(__file__).parents[2]
+FUNCTIONS = ROOT / "functions"
 TRACE_ID, PARENT = "1-5759e988-bd862e3fe1be46a994272793", "53995c3f42cd8ad8"
 
 
@@ -48,6 +52,45 @@ class Answer(NamedTuple):
         return told
 
 
+class _Nursery:
+    """The process that all functions of this one part from; see `lambda_nursery`."""
+
+    def __init__(self) -> None:
+        """Start it; it ends with this process."""
+        self._asking, its = socket.socketpair()
+        self._lock = threading.Lock()
+        command = [sys.executable, "-u", "-m", "tests.emulators.lambda_nursery"]
+        with its:
+            self._process = subprocess.Popen(command, cwd=ROOT, stdin=its, stdout=subprocess.DEVNULL)
+        atexit.register(self._close)
+
+    def start(self, handler: str, environment: Mapping[str, str]) -> tuple[TextIO, int]:
+        """A function's process: what it prints, and its id."""
+        reads, writes = os.pipe()
+        asked = {"handler": handler, "environment": dict(environment), "folder": str(FUNCTIONS)}
+        child = self._ask(asked, writes)
+        os.close(writes)
+        return os.fdopen(reads), child
+
+    def end(self, child: int) -> None:
+        """It is no more."""
+        self._ask({"end": child})
+
+    def _ask(self, asked: Mapping[str, Any], *descriptors: int) -> int:
+        with self._lock:
+            socket.send_fds(self._asking, [json.dumps(asked).encode()], descriptors)
+            answer = self._asking.recv(100)
+        assert answer, "the functions' nursery has ended"
+        return int(answer)
+
+    def _close(self) -> None:
+        self._asking.close()
+        self._process.wait(10)
+
+
+_nursery = functools.cache(_Nursery)
+
+
 class Function:
     """A function that runs: `invoke` it as often as you like, one event after the other."""
 
@@ -71,14 +114,7 @@ class Function:
             "PYTHONUNBUFFERED": "1",
         }
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("WATCHKEEPER_", "AWS_"))}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "awslambdaric", handler],
-            cwd=FUNCTIONS,
-            env=kept | told | dict(environment),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        self._printed, self._process = _nursery().start(handler, kept | told | dict(environment))
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -96,15 +132,14 @@ class Function:
 
     def stop(self) -> None:
         """End the process."""
-        self._process.kill()
-        self._process.wait(10)
+        _nursery().end(self._process)
         self._reader.join(5)
+        self._printed.close()
         self._server.shutdown()
         self._server.server_close()
 
     def _read(self) -> None:
-        assert self._process.stdout
-        for line in self._process.stdout:
+        for line in self._printed:
             self._lines.append(line.rstrip("\n"))
 
     def _serve(self) -> http.server.ThreadingHTTPServer:

@@ -6,9 +6,8 @@ import pytest
 
 from tests.lambdas.lambda_world import LambdaWorld
 from tests.simulator.checks import in_memory
-from tests.simulator.parity import HARD, compare, locally, plant, sees_all
+from tests.simulator.parity import HARD, STEADY, compare, locally, plant, sees_all
 from tests.simulator.views import lacking
-from tests.simulator.world import CALM
 from watchkeeper_aws.kafka_events import message_of
 
 
@@ -31,7 +30,7 @@ def test_the_recorded_day_has_records_of_every_kind():
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_recorded_day_through_kafka_dynamodb_and_s3_is_what_the_local_runtime_makes_of_it(make_aws_ports):
-    world = compare(LambdaWorld, make_aws_ports, CALM)
+    world = compare(LambdaWorld, make_aws_ports, STEADY)
     assert sees_all(plant(world))
 
 
@@ -47,4 +46,4 @@ def test_the_comparison_sees_what_a_handler_loses(monkeypatch):
 
     monkeypatch.setattr("watchkeeper_aws.kafka_events.message_of", without_headers)
     with pytest.raises(AssertionError, match="the functions went wrong"):
-        compare(LambdaWorld, in_memory, CALM)
+        compare(LambdaWorld, in_memory, STEADY)

@@ -14,7 +14,7 @@ from tests.simulator.faults import Fault
 from tests.simulator.results import Results, results_of, wrong_in
 from tests.simulator.scenario import PARTITIONS, SHARDS, START, STORIES, TOO_LONG, Scenario, Story
 from tests.simulator.views import differences, view_of
-from tests.simulator.world import CALM, Disturbance, World
+from tests.simulator.world import Disturbance, World
 from watchkeeper.ports import Message
 from watchkeeper.records import DEFAULT_TENANT, DeadLetter
 from watchkeeper.states import state_key
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 DAY = Scenario(tuple(Story(kind, 2 + number % 4, 8) for number, kind in enumerate([*STORIES, *TOO_LONG])))
+STEADY = Disturbance(steps=(1,))
+"""Nothing goes wrong, and who has nothing to do is asked once a round: what is taken, and when, is as if he were asked
+eight times."""
 HARD = Disturbance(
     tuple(Fault(143, kind, 3) for _ in range(12) for kind in ("crash", "outage", "rival", "rewind", "conflict")),
     cuts=(1, 7, 64),
@@ -44,7 +47,7 @@ def locally() -> tuple[Results, dict[str, Any]]:
                 Path(folder), partitions=PARTITIONS, shards=SHARDS, language_model=writer, receivers=receivers
             )
 
-        world = World(make, CALM, transactional=True).run(DAY)
+        world = World(make, STEADY, transactional=True).run(DAY)
         results, view = results_of(world, DAY.told()), view_of(world)
         world.ports.close()
         return results, view
@@ -60,7 +63,7 @@ def compare(world_of: Callable[..., World], make_ports: Any, disturbance: Distur
     world = world_of(make_ports, disturbance).run(DAY)
     found = results_of(world, told)
     wrong = wrong_in(world, found, told) + found.differences(results)
-    if disturbance is CALM:
+    if disturbance is STEADY:
         wrong += differences(view_of(world), view)
     assert not wrong, failure("the functions", DAY, disturbance, wrong, world.faults.done)
     return world

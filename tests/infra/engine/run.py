@@ -24,6 +24,7 @@ from pathlib import Path
 
 import lint
 import pulumi
+import spared
 import strict
 from monitor import Engine, Monitor, serve
 from pulumi.runtime import Settings, configure
@@ -37,6 +38,7 @@ def main(request_file, answer_file):
     """Run all scenarios and check their graphs, and those with faults planted in them."""
     asked = json.loads(Path(request_file).read_text())
     context = multiprocessing.get_context(METHOD)
+    spared.spare()
     _load(Path(asked["program"]), asked["cloud"])
     running = []
     for scenario in asked["scenarios"]:
@@ -114,7 +116,9 @@ SDKS = {"aws": "pulumi_aws", "azure": "pulumi_azure_native"}
 
 
 def _load(program, cloud):
-    """Load what the program will need of the SDK, which takes seconds, once before the processes part."""
+    """Load the program and what it will need of the SDK, which takes seconds, once before the processes part."""
+    sys.path[:0] = [str(program), str(program.parent / "shared")]
+    importlib.import_module("watchkeeper_infra.program")
     source = "".join(file.read_text() for file in program.rglob("*.py"))
     for module, name in sorted(set(re.findall(rf"\b{cloud}\.(\w+)\.([A-Z]\w+)", source))):
         getattr(importlib.import_module(f"{SDKS[cloud]}.{module}"), name)
