@@ -17,25 +17,30 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from watchkeeper.detection.season import LocalTime, accumulate, seasonal
-from watchkeeper.detection.series import BINS, EDGES, F32, F64, INDEX, OFFSETS, TAILS, Bools, between, constant
+from watchkeeper.detection.season import Clock, accumulate, seasonal
+from watchkeeper.detection.series import BINS, EDGES, F32, F64, I64, INDEX, OFFSETS, TAILS, Bools, between, constant
 from watchkeeper.detection.surprise import count_in, scale_of, surprise
 
-VALUE_LIMIT = np.array(1e17)
+VALUE_LIMIT, LESS_VALUE, ANCHOR_LIMIT = constant(1e17), constant(-1e17), np.array(1e17)
 """A value further than this from its series' anchor is taken as this far, so that squares of spreads stay finite."""
 
-RATES = np.array([0.49, 1 / 11, 1 / 227], np.float32)[:, None]
-"""Of the fast, the near and the wide level …"""
-SLOW = constant(1 / 100)
-SPREADS = np.array([1 / 1102, 1 / 1477, 1 / 1477], np.float32)[:, None]
-"""… and of the usual sizes of the residual and of their distances from the slow level."""
-SHORT, VOL = constant(1 / 46), constant(1 / 362)
-DRIFT = constant(1 / 1024)
+RATES = np.array(
+    [[0.49], [1 / 11], [1 / 227], [1 / 46], [1 / 1024], [1 / 100], [1 / 1102], [1 / 1477], [1 / 1477], [1 / 362]],
+    np.float32,
+)
+"""How fast is learnt: the fast, the near and the wide level, the short spread, the share of repeats; and, not from what
+is flagged, the slow level, the usual sizes of the residual, of the near and the wide shift, and of the volatility.
+"""
+LEVELS, SHORT, DRIFT, SLOW, SPREADS, VOL = slice(0, 3), 3, 4, 5, slice(6, 10), 9
+GUARDED, GOING = slice(5, 10), slice(5, 7)
+"""Of RATES, by row: what is not learnt from what is flagged; what a lasting deviation is learnt at QUICK by."""
 QUICK = constant(1 / 16)
 GAUSS = constant(1.2533141)
-CLIP, GATE = constant(5.0), constant(30.7)
-SPIKE, LOUDEST = constant(2.07), constant(10.0)
-"""Scales beyond which a residual moves the near and the wide level, and is loud, no more than one just there."""
+CLIPS, GATE = np.array([5.0, 5.0, 5.0, 4.0], np.float32)[:, None], constant(30.7)
+MULTIPLES = np.array([2.07, 10.0, 1.0, 0.1, 0.1], np.float32)[:, None]
+"""Scales beyond which a residual moves the near and the wide level, and is loud, no more than one just there; and the
+least scales of the residual and of the two shifts.
+"""
 YOUNG = 50
 """Readings of a series before it is flagged, and counts as known."""
 FEW, SETTLE, GUARD = constant(5), constant(20), constant(YOUNG)
@@ -49,13 +54,12 @@ wobble (293.15 K, give or take 0.05), run (counters) or rest at zero (rates) hav
 """
 NONE = constant(np.inf)
 NOTHING, HUNDREDTH, TENTH, TWENTIETH, HALF, ONE = (constant(x) for x in (0.0, 0.01, 0.1, 0.05, 0.5, 1.0))
-TWO, THREE, FOUR, KNOWN = constant(2.0), constant(3.0), constant(4.0), constant(1.0 / YOUNG)
-LESS_VALUE, LESS_THREE = -VALUE_LIMIT, -THREE
+TWO, THREE, KNOWN = constant(2.0), constant(3.0), constant(1.0 / YOUNG)
 Z_LIMIT = constant(1e9)
 WEIGHTS = np.array([1.06, 2.0, 1.98, 0.298, 1.31], np.float32)[:, None]
 TOLERANCE = constant(1.88)
 """Nats of one distance that are not worth a mention: only what is above counts towards a score."""
-TOGETHER = constant(3.0)
+TOGETHER, ROOT = constant(3.0), constant(1.0 / 3.0)
 """The near and the wide shift see much of the same: their nats are joined by a norm of this power, not a sum."""
 FADE = constant(0.4)
 STUCK_AFTER, STUCK_MOST, STUCK_WORTH = constant(10.0), constant(30.0), constant(2.0)
@@ -77,156 +81,198 @@ class Observed(NamedTuple):
     """What one reading of each of n series looked like before it was learnt: float32 (n) unless said."""
 
     n: F32
+    guarded: Bools | None  # of the series that are known well enough to be guarded; None: all are
     young: F32  # 1 / (n + 1)
     z: F32  # (tails, n)
     nats: F32  # (tails + 1, n), above the tolerance and weighted; near and wide as one; the last is for a stuck value
     smoothed: F32  # nats of the series, smoothed: the greatest sum that is left, unless it does not matter
     noted: F32  # the same, of what does not matter too: what the bar is learnt from
     louder: F32
-    rate: F32  # change since the last reading, in spreads
+    move: F32  # change since the last reading
+    scales: F32  # (4, n): what is usual of the residual, the near and the wide shift, and the volatility
     anchor: F64  # that all offsets are from
     value: F32
     expected: F32  # offset expected from the slow level and the time of day
-    band: F32  # half the width of the expected band
-    flagged: Bools
+    flagged: Bools | None  # None: nothing is
     trifle: F32 | None  # distances up to which nothing is said, of series that hardly ever change; None: there are none
 
+    def band(self) -> F32:
+        """Half the width of the expected band."""
+        wide: F32 = THREE * self.scales[0] + TWO * self.scales[1]
+        return wide
 
-def observe(records: NDArray[np.void], x: F64, at: LocalTime, relearn: int) -> tuple[Observed, F32]:  # noqa: PLR0915 - a page of formulas, in their order
+    def rate(self) -> F32:
+        """Change since the last reading, in spreads."""
+        moved: F32 = self.move / self.scales[0]
+        return moved
+
+
+def observe(  # noqa: PLR0915 - a page of formulas, in their order
+    records: NDArray[np.void], x: F64, clock: Clock, rows: I64, relearn: int
+) -> tuple[Observed, F32]:
     """Measure a reading x (n), finite, of each series against its past, then learn from it: `records` (n) change.
 
-    relearn: readings after which a flagged level is learnt all the same. Answers also the fields' new values
-    (fields, n), which `keep` puts into the records: the joint distance (joint.py) learns from them too.
+    rows (n): into the clock; relearn: readings after which a flagged level is learnt all the same. Answers also the
+    fields' new values (fields, n), which `keep` puts into the records: the joint distance (joint.py) learns from them
+    too. What concerns only young, flagged or stuck series is left out where there are none: the most of one reading's
+    time goes into calls, not into numbers.
     """
     block = np.ascontiguousarray(records["fields"].T)
     last, slow, levels = block[0], block[4], block[1:4]
-    n, spread, spreads, vol_spread, vol, short = block[10], block[11], block[11:14], block[14], block[15], block[16]
+    n, spreads, vol, short = block[10], block[11:15], block[15], block[16]
     step, changes, repeats, longest, repeating, smoothed, wild, gain = block[17:25]
-    anchor = records["anchor"].copy()
-    first = n == NOTHING
-    if np.count_nonzero(first):
+    before, anchor = n.copy(), records["anchor"].copy()
+    guarded = before > GUARD
+    young_too = np.count_nonzero(guarded) < x.size
+    if young_too:
+        first = before == NOTHING
         anchor[first] = x[first]
-    value = between(x - anchor, LESS_VALUE, VALUE_LIMIT).astype(np.float32)
-    season = seasonal(records, block, at) if np.count_nonzero(gain) else np.zeros(x.size, np.float32)
-    y = value - season
-    young = ONE / (n + ONE)
-    settled, guarded = n > SETTLE, n > GUARD
+    value = between((x - anchor).astype(np.float32), LESS_VALUE, VALUE_LIMIT)
+    season = seasonal(records, block, clock, rows) if np.count_nonzero(gain) else None
+    y = value if season is None else value - season
+    n += ONE
+    young = ONE / n
+    rates = np.maximum(young, RATES)
 
     move = np.abs(value - last)
     moved = move > NOTHING
-    smaller = moved & ((move < step) | (step == NOTHING))
+    smaller = (move < step) | (step == NOTHING)
     if np.count_nonzero(smaller):
-        step[smaller] = move[smaller]
-    grain = (HUNDREDTH / (ONE + changes) + GRAIN) * np.minimum(np.abs(anchor), VALUE_LIMIT)
-    scale = np.maximum(np.maximum(GAUSS * spread, HALF * step), np.maximum(grain, GRAIN_LEAST))
-    scale = scale.astype(np.float32)
-    trifle = _trifle(changes * young, guarded, anchor)
+        np.copyto(step, move, where=smaller & moved)
+    size = np.minimum(np.abs(anchor), ANCHOR_LIMIT)
+    grain = np.maximum((HUNDREDTH / (ONE + changes) + GRAIN) * size, GRAIN_LEAST).astype(np.float32)
+    usual = GAUSS * spreads
+    scale = np.maximum(np.maximum(usual[0], HALF * step), grain)
+    trifle = _trifle(changes * young, guarded, size)
     if trifle is not None:
         np.maximum(scale, FOURTH * trifle, out=scale)
+    least = np.empty((6, x.size), np.float32)
+    np.multiply(MULTIPLES, scale, out=least[:5])
+    most, loudest = least[:2]
+    if young_too:
+        most[~guarded] = NONE
+    least[5] = TENTH
+    scales = np.maximum(usual, least[2:])
+    away, z, target = (
+        np.empty((4, x.size), np.float32),
+        np.empty((TAILS, x.size), np.float32),
+        np.empty((3, x.size), np.float32),
+    )
     residual = y - levels[0]
-    away = np.empty((3, x.size), np.float32)
-    size = np.abs(residual, out=away[0])
-    most = np.where(guarded, SPIKE, NONE) * scale
-    target = np.empty((3, x.size), np.float32)
+    np.abs(residual, out=away[0])
     target[0] = y
-    target[1:] = levels[0] + between(residual, -most, most)
-    expected = slow + season
+    np.add(levels[0], np.copysign(np.minimum(away[0], most), residual), out=target[1:])
+    expected = slow.copy() if season is None else slow + season
 
     target -= levels
-    target *= np.maximum(young, RATES)
+    target *= rates[LEVELS]
     levels += target
-    np.abs(levels[1:] - slow, out=away[1:])
-    scales = np.maximum(GAUSS * spreads, TENTH * scale)
-    scales[0] = scale
-    z = np.empty((TAILS, x.size), np.float32)
-    np.divide(away, scales, out=z[:3])
-    short += np.maximum(young, SHORT) * (np.minimum(size, LOUDEST * scale) - short)
-    louder = np.log(GAUSS * short / scale + TWENTIETH) - vol
-    vol_scale = np.maximum(GAUSS * vol_spread, TENTH)
-    np.divide(louder, vol_scale, out=z[3])
+    np.subtract(levels[1:], slow, out=away[1:3])
+    np.abs(away[1:3], out=away[1:3])
+    short += rates[SHORT] * (np.minimum(away[0], loudest) - short)
+    louder = away[3] = np.log(GAUSS * short / scale + TWENTIETH) - vol
+    np.divide(away, scales, out=z[:4])
     np.negative(z[3], out=z[4])
     np.minimum(np.maximum(z, NOTHING, out=z), Z_LIMIT, out=z)
 
-    ended = moved & (repeats > longest)
-    if np.count_nonzero(ended):
-        longest[ended] = repeats[ended]
-    repeats += ONE
-    repeats *= ~moved
-    stuck = guarded & (repeats > THREE * longest + STUCK_AFTER)
+    still = ~moved
+    np.maximum(longest, repeats, out=longest, where=moved)
+    stuck = _stuck(repeats, longest, still, guarded)
     counts = records["tails"].T.astype(np.float32).reshape(TAILS, BINS, -1)
-    total_counted = records["counted"].astype(np.float32)
+    counted = records["counted"].astype(np.float32)
     nats = np.zeros((TAILS + 1, x.size), np.float32)
-    np.maximum(surprise(TAIL_SCALE, counts, total_counted, z) - TOLERANCE, NOTHING, out=nats[:TAILS])
-    nats[:TAILS] *= WEIGHTS
-    shifts = nats[1:3]
-    some = np.logical_or.reduce(shifts).nonzero()[0]
+    tails = np.subtract(surprise(TAIL_SCALE, counts, counted, z), TOLERANCE, out=nats[:TAILS])
+    np.maximum(tails, NOTHING, out=tails)
+    tails *= WEIGHTS
+    near, wide = nats[1:3]
+    some = (near + wide).nonzero()[0]
     if some.size:
-        shifts[0, some] = (shifts[:, some] ** TOGETHER).sum(axis=0) ** (ONE / TOGETHER)
-        shifts[1] = 0.0
-    if np.count_nonzero(stuck):
-        chance = -np.log(between((repeating * n + 1.0) / (n + 2.0), 1e-6, 1.0))
+        near[some] = (near[some] ** TOGETHER + wide[some] ** TOGETHER) ** ROOT
+        wide[:] = NOTHING
+    if stuck is not None:
+        chance = -np.log(between((repeating * before + 1.0) / (before + 2.0), 1e-6, 1.0))
         nats[TAILS] = stuck * np.minimum(STUCK_WORTH * np.maximum(repeats * chance - 20.0, 0.0), STUCK_MOST)
-    nats *= np.minimum(n * KNOWN, ONE)  # a series hardly known is hardly believed
+    if young_too:
+        nats *= np.minimum(before * KNOWN, ONE)  # a series hardly known is hardly believed
     total = np.add.reduce(nats, axis=0)
     np.maximum(total, smoothed + FADE * (total - smoothed), out=smoothed)
     told = noted = smoothed.copy()
     if trifle is not None:
-        matters = np.maximum.reduce(away, axis=0) > trifle
+        matters = np.maximum.reduce(away[:3], axis=0) > trifle
         told = noted * matters
         nats *= matters
 
-    flagged = guarded & (np.maximum.reduce(z[:3], axis=0) > GATE)
-    wild += ONE
-    wild *= flagged
-    lasting = wild > relearn
-    learnt = ~flagged | lasting
-    open_to = learnt.astype(np.float32)
-    count_in(TAIL_SCALE, counts, total_counted, z, ((wild <= ONE) | lasting) & (n >= FEW))
+    far = z[:3] > GATE
+    flagged = guarded & np.logical_or.reduce(far) if np.count_nonzero(far) else None
+    learnt, taken_in = None, before >= FEW if young_too else guarded
+    if flagged is None:
+        wild[:] = NOTHING
+    else:
+        wild += ONE
+        wild *= flagged
+        lasting = wild > relearn
+        learnt = ~flagged | lasting
+        taken_in = taken_in & ((wild <= ONE) | lasting)
+        np.maximum(rates[GOING], QUICK * lasting, out=rates[GOING])
+        rates[GUARDED] *= learnt
+    count_in(TAIL_SCALE, counts, counted, z, taken_in)
     records["tails"] = counts.reshape(TAILS * BINS, -1).T
-    records["counted"] = total_counted
-    quick = np.where(lasting, QUICK, young) if np.count_nonzero(lasting) else young
-    slow += open_to * np.maximum(quick, SLOW) * (y - slow)
-    rates = np.maximum(young, SPREADS)
-    if quick is not young:
-        np.maximum(rates[0], quick, out=rates[0])
-    rates *= open_to
-    np.minimum(away, np.where(settled, CLIP, NONE) * scales, out=away)
+    records["counted"] = counted
+    slow += rates[SLOW] * (y - slow)
+    np.abs(away, out=away)
+    vol += rates[VOL] * np.copysign(np.minimum(away[3], THREE * scales[3]), louder)
+    bound = CLIPS * scales
+    if young_too:
+        bound[:3, before <= SETTLE] = NONE
+    np.minimum(away, bound, out=away)
     away -= spreads
-    away *= rates
+    away *= rates[SPREADS]
     spreads += away
-    often = open_to * np.maximum(young, VOL)
-    vol += often * between(louder, LESS_THREE * vol_scale, THREE * vol_scale)
-    vol_spread += often * (np.minimum(np.abs(louder), FOUR * vol_scale) - vol_spread)
 
-    if np.count_nonzero(stuck):
+    drift = rates[DRIFT] * (still - repeating)
+    if stuck is not None:
         worn = repeats > 10.0 * relearn
         longest[worn] = repeats[worn]
-    repeating += ~stuck * np.maximum(young, DRIFT) * (~moved - repeating)
+        drift *= ~stuck
+    repeating += drift
     changes += moved
     last[:] = value
-    before = n.copy()
-    n += ONE
-    accumulate(records, block, value, at, learnt)
-    records["anchor"] = anchor
-    band = THREE * scale + TWO * scales[1]
-    rate = move / scale
-    seen = Observed(before, young, z, nats, told, noted, louder, rate, anchor, value, expected, band, flagged, trifle)
+    accumulate(records, block, value, clock.slot.take(rows), learnt)
+    seen = Observed(
+        before, guarded if young_too else None, young, z, nats, told, noted, louder, move, scales, anchor, value,
+        expected, flagged, trifle,
+    )  # fmt: skip
     return seen, block
 
 
-def _trifle(changing: F32, guarded: Bools, anchor: F64) -> F32 | None:
+def _stuck(repeats: F32, longest: F32, still: Bools, guarded: Bools) -> Bools | None:
+    """Which known series repeat a value for longer than they ever did, having counted it in `repeats`. None: none."""
+    if not np.count_nonzero(still):
+        repeats[:] = NOTHING
+        return None
+    repeats += ONE
+    repeats *= still
+    stuck: Bools = guarded & (repeats > THREE * longest + STUCK_AFTER)
+    return stuck if np.count_nonzero(stuck) else None
+
+
+def _trifle(changing: F32, guarded: Bools, size: F64) -> F32 | None:
     """What is too small to matter (n), of known series by the share of readings at which they change; None: nothing."""
     flat = guarded & (changing < LIVELY)
     if not np.count_nonzero(flat):
         return None
     share = TRIFLE * flat * np.minimum((LIVELY - changing) * FLAT, ONE)
-    small: F32 = (share * np.minimum(np.abs(anchor), VALUE_LIMIT)).astype(np.float32)
+    small: F32 = (share * size).astype(np.float32)
     return small
 
 
-def keep(records: NDArray[np.void], block: F32, x: F64, flagged: Bools) -> None:
+def keep(records: NDArray[np.void], block: F32, x: F64, seen: Observed) -> None:
     """Put the fields' new values into the records; where nothing was flagged, their anchor moves to the value."""
-    shift = ~flagged * block[INDEX["last"]]
-    block[:OFFSETS] -= shift
-    records["anchor"] = np.where(flagged, records["anchor"], x)
+    last = block[INDEX["last"]]
+    if seen.flagged is None:
+        block[:OFFSETS] -= last.copy()
+        records["anchor"] = x
+    else:
+        block[:OFFSETS] -= ~seen.flagged * last
+        records["anchor"] = np.where(seen.flagged, seen.anchor, x)
     records["fields"] = block.T

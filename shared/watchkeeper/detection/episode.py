@@ -36,17 +36,23 @@ GAP, FORGET = constant(10.0), 1e-3
 def in_order(devices: NDArray[np.void], ts: I64, config: DetectorConfig) -> Bools:
     """Whether each device's reading is not older than its last; a clock that stays behind is believed in the end."""
     late, before = devices["late"], devices["last_ts"]
-    ordered: Bools = (ts >= before) | (late >= config.late_readings - 1)
-    late += ONE
-    late *= ~ordered
-    _pass_time(devices, ts, ordered)
-    before[ordered] = ts[ordered]
+    ordered: Bools = ts >= before
+    passed = ts - before
+    if np.count_nonzero(ordered) == ts.size:
+        late[:] = NOTHING
+    else:
+        ordered |= late >= config.late_readings - 1
+        late += ONE
+        late *= ~ordered
+        passed = np.maximum(passed, 0) * ordered
+    _pass_time(devices, passed)
+    np.copyto(before, ts, where=ordered)
     return ordered
 
 
-def believed(nats: F32, n: F32) -> F32:
-    """Surprises as far as the n readings they are ranked among bear them out."""
-    borne_out: F32 = nats * (n / (n + CAUTION))
+def belief(n: F32) -> F32:
+    """The share of a surprise that the n readings it is ranked among bear out."""
+    borne_out: F32 = n / (n + CAUTION)
     return borne_out
 
 
@@ -58,17 +64,17 @@ def bar_of(devices: NDArray[np.void], often: F32, n: F32, config: DetectorConfig
 
     often, n  float32 (r): see `frequency`; the readings that each surprise is ranked among
     """
-    chances = devices["often"] * (np.float32(BLOCKS_A_WEEK / config.target_a_week) * often)
+    chances = devices["often"] * (constant(BLOCKS_A_WEEK / config.target_a_week) * often)
     further = np.log(np.maximum(chances, ONE)) + AGEING * np.log((n + HUNDRED) / OLD)
-    bar = np.float32(config.usual_surprise) + devices["excess"] * further
-    least: F32 = np.maximum(bar, np.float32(config.least_surprise))
+    bar = constant(config.usual_surprise) + devices["excess"] * further
+    least: F32 = np.maximum(bar, constant(config.least_surprise))
     return least
 
 
 def joint_bar_of(often: F32, config: DetectorConfig) -> F32:
     """Nats that all metrics of a device together exceed about as often."""
-    further = np.float32(config.joint_frequency) * np.log(often)
-    bar: F32 = further + np.float32(config.joint_surprise)
+    further = constant(config.joint_frequency) * np.log(often)
+    bar: F32 = further + constant(config.joint_surprise)
     return bar
 
 
@@ -78,12 +84,22 @@ def frequency(devices: NDArray[np.void]) -> F32:
     return often
 
 
+def count(devices: NDArray[np.void], measured: Bools, config: DetectorConfig) -> Bools:
+    """Count a reading of each device that is measured; whether the devices may alert by now."""
+    readings = devices["readings"]
+    readings += measured
+    devices["known"] += measured
+    warm: Bools = readings > constant(config.warm_readings)
+    return warm
+
+
 def advance(
     devices: NDArray[np.void],
     ts: I64,
     surprise: F32,
     bar: F32,
     measured: Bools,
+    warm: Bools,
     config: DetectorConfig,
     opens: NDArray[np.int8] | None = None,
 ) -> I64:
@@ -91,27 +107,25 @@ def advance(
 
     opens: 0 may not, 1 (as all without it) once its device is warm, 2 at once
     """
-    readings, raised, since_edge, quiet = (devices[name] for name in ("readings", "raised", "since_edge", "quiet"))
-    readings += measured
-    devices["known"] += measured
-    was_open = devices["is_open"] > 0
-    warm = measured & (readings > config.warm_readings)
-    raised -= warm * raised * np.float32(1.0 / config.raised_readings)
+    raised, peak = devices["raised"], devices["peak"]
+    was_open, reaching = devices["is_open"] > NOTHING, surprise >= bar
+    if np.count_nonzero(raised):
+        raised -= warm * raised * constant(1.0 / config.raised_readings)
     edge = np.zeros(ts.size, np.int64)
-    may_open = warm if opens is None else (warm & (opens > 0)) | (measured & (opens > 1))
-    opening = may_open & ~was_open & (surprise >= bar)
-    if np.count_nonzero(opening):
+    if np.count_nonzero(reaching):
+        may_open = warm if opens is None else (warm & (opens > 0)) | (measured & (opens > 1))
+        opening = may_open & ~was_open & reaching
         edge[opening] = 1
         for name in ("opened_ts", "edge_ts", "quiet_ts"):
             devices[name][opening] = ts[opening]
-        devices["is_open"][opening] = since_edge[opening] = 1.0
-        quiet[opening] = devices["peak"][opening] = 0.0
+        devices["is_open"][opening] = devices["since_edge"][opening] = 1.0
+        devices["quiet"][opening] = peak[opening] = 0.0
         raised[opening] += np.float32(config.raised_by)
-    going = measured & was_open
-    if np.count_nonzero(going):
-        since_edge += going
-        calm = going & (surprise < np.float32(config.clear_share) * bar)
-        quiet_ts, edge_ts = devices["quiet_ts"], devices["edge_ts"]
+    if np.count_nonzero(was_open):
+        going = measured & was_open
+        devices["since_edge"] += going
+        calm = going & (surprise < constant(config.clear_share) * bar)
+        quiet, quiet_ts, edge_ts = devices["quiet"], devices["quiet_ts"], devices["edge_ts"]
         starting = calm & (quiet == 0)
         quiet_ts[starting] = ts[starting]
         quiet += calm
@@ -121,7 +135,6 @@ def advance(
         edge[clearing] = 3
         edge_ts[edge > 0] = ts[edge > 0]
         devices["is_open"][clearing] = 0.0
-    peak = devices["peak"]
     np.maximum(peak, surprise, out=peak, where=measured)
     return edge
 
@@ -134,9 +147,10 @@ def note(devices: NDArray[np.void], nats: F32, warm: Bools) -> None:
 
 def end_blocks(devices: NDArray[np.void], moved: Bools, config: DetectorConfig) -> None:
     """Learn from full blocks how far surprises go, and how often; not between readings of one instant (moved: r)."""
-    ending = (devices["block_n"] >= BLOCK) & (moved | (devices["block_n"] >= STANDING * BLOCK))
-    if not np.count_nonzero(ending):
+    full = devices["block_n"] >= BLOCK
+    if not np.count_nonzero(full):
         return
+    ending = full & (moved | (devices["block_n"] >= STANDING * BLOCK))
     done = devices[ending]
     over = done["block_peak"] - np.float32(config.usual_surprise)
     beyond = over > 0
@@ -157,18 +171,18 @@ def confidence(devices: NDArray[np.void], config: DetectorConfig) -> F32:
     return np.asarray(strength * devices["known"] / (devices["known"] + 200.0), np.float32)
 
 
-def _pass_time(devices: NDArray[np.void], ts: I64, ordered: Bools) -> None:
-    """Learn the usual interval; what was known fades with what was missed."""
+def _pass_time(devices: NDArray[np.void], passed: I64) -> None:
+    """Learn the usual interval from ms that have passed (r); what was known fades with what was missed."""
     interval, known = devices["interval"], devices["known"]
-    before = devices["last_ts"]
-    passed = np.maximum(ts - before, 0).astype(np.float32)
-    passed *= ordered & (before >= 0)
-    told = interval > NOTHING
+    since, rate = passed.astype(np.float32), RECENT
+    since *= devices["last_ts"] >= 0
     longest = GAP * interval
-    gap = told & (passed > longest)
+    gap = since > longest
     if np.count_nonzero(gap):
-        missed = np.minimum(passed[gap] / np.maximum(interval[gap], 1.0), 1e5)
+        told = interval > NOTHING
+        rate = np.where(told, RECENT, ONE)
+        gap &= told
+        missed = np.minimum(since[gap] / np.maximum(interval[gap], 1.0), 1e5)
         known[gap] *= np.exp(-FORGET * missed)
-        passed[gap] = longest[gap]
-    rate = RECENT if np.count_nonzero(told) == told.size else np.where(told, RECENT, ONE)
-    interval += (passed > NOTHING) * (passed - interval) * rate
+        since[gap] = longest[gap]
+    np.add(interval, (since - interval) * rate, out=interval, where=since > NOTHING)

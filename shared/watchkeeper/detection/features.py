@@ -31,7 +31,7 @@ def features(seen: Observed, row: I64, starts: I64, rows: int) -> F64:
     measured = np.bincount(row, minlength=rows)[which]
     warm = seen.n >= YOUNG
     residual, shift = (np.minimum(part, LIMIT) * warm for part in seen.z[:2])
-    rate = np.minimum(seen.rate, LIMIT) * warm
+    rate = np.minimum(seen.rate(), LIMIT) * warm
     louder = seen.louder * warm
     for column, greatest in ((0, residual), (2, shift), (4, louder), (6, rate)):
         out[which, column] = np.maximum.reduceat(greatest, starts)

@@ -49,22 +49,26 @@ def plan(
     names, column_of = _by_name(tuple(metrics))
     if len(set(devices)) != len(devices):
         raise ValueError("devices must be distinct")
-    if n and not 0 <= int(np.minimum.reduce(device)) <= int(np.maximum.reduce(device)) < len(devices):
+    of = np.asarray(device, np.int64)
+    if n and not int(np.maximum.reduce(of.view(np.uint64))) < len(devices):  # what is negative is huge so
         raise ValueError("a reading names a device that is not listed")
-    ordered = values[:, column_of]
-    own = state.device_rows(devices)[np.asarray(device, np.int64)] if n else np.zeros(0, np.int64)
-    finite = np.isfinite(ordered)
-    slots = state.find(own, names, config.most_metrics)
-    while np.count_nonzero(slots == -1) and np.count_nonzero(finite & (slots == -1)):
-        for row, column in np.argwhere(finite & (slots == -1)).tolist():
+    ordered = values.take(column_of, axis=1)
+    own = state.device_rows(devices).take(of) if n else np.zeros(0, np.int64)
+    scored = np.isfinite(ordered)
+    slots, unscored = state.find(own, names, config.most_metrics), 0
+    while np.count_nonzero(slots < 0):
+        missing = (scored & (slots == -1)).nonzero()
+        if not missing[0].size:
+            finite, scored = scored, scored & (slots >= 0)
+            unscored = int(np.count_nonzero(finite) - np.count_nonzero(scored))
+            break
+        for row, column in np.transpose(missing).tolist():
             state.add(int(own[row]), names[column], config.most_metrics)
         slots = state.find(own, names, config.most_metrics)
-    scored = finite & (slots >= 0)
-    every = np.count_nonzero(scored)
-    unscored = int(np.count_nonzero(finite) - every) if every < scored.size else 0
+    full = 0 < np.count_nonzero(scored) == scored.size
     rounds = []
     for readings in _turns(own):
-        if 0 < every == scored.size:
+        if full:
             part = _grid(readings.size, column_of.tobytes())
             pairs = (slots.take(readings, axis=0).reshape(-1), ordered.take(readings, axis=0).reshape(-1))
         else:
@@ -74,7 +78,7 @@ def plan(
             rows = readings[local]
             part = (local, held, (held.cumsum() - held)[held > 0], column_of[at])
             pairs = (slots[rows, at], ordered[rows, at])
-        rounds.append(Round(readings, own[readings], *part, *pairs))
+        rounds.append(Round(readings, own.take(readings), *part, *pairs))
     return Plan(rounds, unscored)
 
 

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from watchkeeper.detection.baseline import NOTHING, YOUNG, Observed, keep, observe
+from watchkeeper.detection.baseline import NOTHING, ONE, YOUNG, Observed, keep, observe
 from watchkeeper.detection.classes import EARLY_BARS, ClassKnowledge, Cold, Kin, cold, kin_of
 from watchkeeper.detection.config import DEFAULT, DetectorConfig
 from watchkeeper.detection.episode import (
@@ -21,8 +21,9 @@ from watchkeeper.detection.episode import (
     Phase,
     advance,
     bar_of,
-    believed,
+    belief,
     confidence,
+    count,
     end_blocks,
     frequency,
     in_order,
@@ -33,8 +34,8 @@ from watchkeeper.detection.features import FEATURE_NAMES, features
 from watchkeeper.detection.joint import join
 from watchkeeper.detection.model import Model
 from watchkeeper.detection.rounds import Round, plan
-from watchkeeper.detection.season import LocalTime, utc
-from watchkeeper.detection.series import F32, F64, I64, INDEX, Bools, put_back, taken
+from watchkeeper.detection.season import Clock, LocalTime, clock_of, utc_clock
+from watchkeeper.detection.series import F32, F64, I64, INDEX, Bools, constant, put_back, taken
 from watchkeeper.detection.state import MOST_PLACES, DetectorState
 
 SEVERAL: F32 = np.float32(3.0) * np.log(np.maximum(np.arange(MOST_PLACES + 1), 1)).astype(np.float32)
@@ -121,11 +122,12 @@ def score(  # noqa: PLR0913 - a batch is columns
     """
     planned = plan(state, devices, device, ts, metrics, values, config)
     n, times = len(ts), np.asarray(ts, np.int64)
-    local, by = local or utc(times), _Judges(model, kin_of(classes, device))
+    clock = utc_clock(times) if local is None else clock_of(local)
+    by = _Judges(model, kin_of(classes, device))
     out = Scored(np.zeros(n), np.zeros(n, bool), np.zeros(n, bool), [], planned.unscored, _no_views(n, metrics, views))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for each in planned.rounds:
-            _take(state, each, times[each.readings], local, metrics, by, config, out)
+            _take(state, each, times[each.readings], clock, metrics, by, config, out)
     out.edges.sort(key=lambda edge: edge.row)
     return out
 
@@ -144,12 +146,12 @@ def measured_features(
     Features (n, 8), and which readings had a settled metric, bool (n).
     """
     found, warm = np.zeros((len(ts), len(FEATURE_NAMES))), np.zeros(len(ts), bool)
-    local = utc(ts)
+    clock = utc_clock(ts)
     planned = plan(state, devices, device, ts, metrics, values, config)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for each in planned.rounds:
-            seen, block, records = _measure(state, each, local, config)
-            keep(records, block, each.x, seen.flagged)
+            seen, block, records = _measure(state, each, clock, config)
+            keep(records, block, each.x, seen)
             state.series[each.slots] = records
             found[each.readings] = features(seen, each.local, each.starts, each.readings.size)
             warm[each.readings] = _any_settled(seen, each)
@@ -160,7 +162,7 @@ def _take(
     state: DetectorState,
     each: Round,
     ts: I64,
-    local: LocalTime,
+    clock: Clock,
     metrics: Sequence[str],
     by: _Judges,
     config: DetectorConfig,
@@ -172,31 +174,32 @@ def _take(
     moved = ts != devices["last_ts"]
     ordered = in_order(devices, ts, config)
     clocks = None if np.count_nonzero(ordered) == r else devices.copy()
-    seen, block, records = _measure(state, each, local, config)
-    joined = join(devices, block, seen, each.local, records["place"])
-    keep(records, block, each.x, seen.flagged)
+    measured = ordered if each.starts.size == r else ordered & (each.held > 0)
+    seen, block, records = _measure(state, each, clock, config)
+    joined = join(devices, block, seen, each, records["place"])
+    keep(records, block, each.x, seen)
 
-    present = each.held > 0
     n = _greatest(seen.n, each)
-    forest = NOTHING if by.model is None else _forest(by.model, devices, seen, each)
-    single = believed(_most(seen.smoothed, each) + forest, n)
-    noted = single if seen.trifle is None else believed(_most(seen.noted, each) + forest, n)
+    forest = None if by.model is None else _forest(by.model, devices, seen, each)
+    borne_out = belief(n)
+    single = _nats(seen.smoothed, forest, each) * borne_out
+    noted = single if seen.trifle is None else _nats(seen.noted, forest, each) * borne_out
     end_blocks(devices, moved, config)
     often = frequency(devices)
     alone = single / bar_of(devices, often, n, config)
-    jointly = believed(joined.nats, n) / joint_bar_of(often, config)
+    jointly = joined.nats * borne_out / joint_bar_of(often, config)
     new = opens = None
     if by.kin is not None:
         of = by.kin.device[each.readings]
         new = _cold(by.kin, of, state, each, seen, metrics)
         alone, jointly, opens = _by_class(by.kin, of, new, alone, jointly)
-    together = jointly > alone
-    unit = np.float32(config.open_surprise)
-    surprise = unit * np.where(together, jointly, alone)
-    bar = unit * (np.float32(1.0) + devices["raised"])
-    measured = present & ordered
-    edge = advance(devices, ts, surprise, bar, measured, config, opens)
-    note(devices, noted, measured & (devices["readings"] > config.warm_readings))
+    unit = constant(config.open_surprise)
+    surprise = unit * np.maximum(alone, jointly)
+    bar = unit * (ONE + devices["raised"])
+    known = count(devices, measured, config)
+    warm = measured & known
+    edge = advance(devices, ts, surprise, bar, measured, warm, config, opens)
+    note(devices, noted, warm)
 
     slots = each.slots
     if clocks is not None:
@@ -206,12 +209,12 @@ def _take(
     put_back(state.devices, each.rows, devices)
     put_back(state.series, slots, records)
     out.score[each.readings] = surprise / (surprise + unit)
-    out.warming[each.readings] = devices["readings"] <= config.warm_readings
-    out.anomalous[each.readings] = devices["is_open"] > 0
+    out.warming[each.readings] = ~known
+    out.anomalous[each.readings] = devices["is_open"] > NOTHING
     edges = edge.nonzero()[0]
     if not edges.size and out.views is None:
         return
-    seen_views = _views(each, seen, joined.share, together, surprise, new)
+    seen_views = _views(each, seen, joined.share(each.x.size), jointly > alone, surprise, new)
     if out.views is not None:
         for whole, part in zip(out.views, seen_views, strict=True):
             whole[each.readings[each.local], each.column] = part
@@ -223,12 +226,10 @@ def _take(
 
 
 def _measure(
-    state: DetectorState, each: Round, local: LocalTime, config: DetectorConfig
+    state: DetectorState, each: Round, clock: Clock, config: DetectorConfig
 ) -> tuple[Observed, F32, NDArray[np.void]]:
     records = taken(state.series, each.slots)
-    rows = each.readings[each.local]
-    at = LocalTime(local.ms[rows], local.resting[rows])
-    seen, block = observe(records, each.x, at, config.relearn_readings)
+    seen, block = observe(records, each.x, clock, each.readings.take(each.local), config.relearn_readings)
     return seen, block, records
 
 
@@ -258,17 +259,21 @@ def _by_class(
 
 def _greatest(of: F32, each: Round) -> F32:
     """The greatest (r) of what each reading has (pairs), 0 where it has none."""
+    if each.starts.size == each.readings.size:
+        every: F32 = np.maximum.reduceat(of, each.starts)
+        return every
     most = np.zeros(each.readings.size, np.float32)
     if of.size:
         most[each.held > 0] = np.maximum.reduceat(of, each.starts)
     return most
 
 
-def _most(nats: F32, each: Round) -> F32:
-    """The greatest of the nats (pairs) of each reading (r), less what the greatest of several is by chance."""
+def _nats(nats: F32, forest: F32 | None, each: Round) -> F32:
+    """Of each reading (r) the greatest of its nats (pairs), less what it is by chance, and those of the forest."""
     most = _greatest(nats, each)
-    most -= SEVERAL[each.held]
-    return np.maximum(most, NOTHING, out=most)
+    most -= SEVERAL.take(each.held)
+    np.maximum(most, NOTHING, out=most)
+    return most if forest is None else most + forest
 
 
 def _forest(model: Model, devices: NDArray[np.void], seen: Observed, each: Round) -> F32:
@@ -303,7 +308,7 @@ def _views(each: Round, seen: Observed, share: F32, together: Bools, surprise: F
     weight += 1e-9 * (1.0 + seen.z[:3].max(axis=0))
     contribution = surprise[each.local] * weight / np.bincount(each.local, weights=weight)[each.local]
     expected = seen.anchor + seen.expected.astype(np.float64)
-    half = seen.band.astype(np.float64)
+    half = seen.band().astype(np.float64)
     low, high = expected - half, expected + half
     if new is not None:  # its own past says less than its class does
         told = new.parts > lone

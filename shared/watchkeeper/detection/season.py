@@ -41,45 +41,74 @@ class LocalTime(NamedTuple):
     resting: Bools
 
 
+class Clock(NamedTuple):
+    """Of each reading: epoch ms by the clocks of its device, int64 (n), and its hour of day as records have it.
+
+    slot  int8 (n): the hours of days of rest from HOURS on
+    """
+
+    ms: I64
+    slot: NDArray[np.int8]
+
+
 def utc(ts: I64) -> LocalTime:
     """The time of readings whose device is in no known time zone: UTC, with rest on Saturdays and Sundays."""
     return LocalTime(ts, (ts // DAY_MS + 3) % 7 >= 5)  # 1970-01-01 was a Thursday
 
 
-def seasonal(records: NDArray[np.void], block: F32, at: LocalTime) -> F32:
+def clock_of(local: LocalTime) -> Clock:
+    """The clock that reads so."""
+    return Clock(local.ms, (local.ms // HOUR_MS % HOURS + HOURS * local.resting).astype(np.int8))
+
+
+_WEEK_OF_UTC = clock_of(utc(np.arange(7 * HOURS) * HOUR_MS)).slot
+
+
+def utc_clock(ts: I64) -> Clock:
+    """The clock of `utc`, read from a table: its weeks are alike."""
+    return Clock(ts, _WEEK_OF_UTC.take(ts // HOUR_MS % _WEEK_OF_UTC.size))
+
+
+def seasonal(records: NDArray[np.void], block: F32, clock: Clock, rows: I64) -> F32:
     """What the time of day adds to the level, in the metric's unit (n): 0 while the profile is not believed.
 
-    Means stand for the middle of their hour, and between two of them it runs straight.
+    Means stand for the middle of their hour, and between two of them it runs straight. rows (n): into the clock
     """
     gain = block[INDEX["gain"]]
     out = np.zeros(gain.size, np.float32)
     some = np.flatnonzero(gain > 0)
-    shifted = at.ms[some] - HOUR_MS // 2
+    rows = rows[some]
+    shifted = clock.ms[rows] - HOUR_MS // 2
     left = shifted // HOUR_MS % HOURS
     weight = (shifted % HOUR_MS / HOUR_MS).astype(np.float32)
     profile = records["profile"]
     low, high = from_bfloat(profile[some, left]), from_bfloat(profile[some, (left + 1) % HOURS])
     value = low + weight * (high - low) - block[INDEX["middle"], some]
-    value = gain[some] * _on_its_day(value, records[some], block[:, some], at.resting[some])
+    value = gain[some] * _on_its_day(value, records[some], block[:, some], clock.slot[rows] >= HOURS)
     out[some] = np.where(np.isfinite(value), value, np.float32(0.0))
     return out
 
 
-def accumulate(records: NDArray[np.void], block: F32, x: F32, at: LocalTime, learn: Bools) -> None:
+def accumulate(records: NDArray[np.void], block: F32, x: F32, slot: NDArray[np.int8], learn: Bools | None) -> None:
     """Take readings into their running hourly means, and finished hours into the profile; changes both in place.
 
-    records (n) of the series, block float32 (fields, n) their fields, x float32 (n) offsets from their anchors
+    records (n) of the series, block float32 (fields, n) their fields, x float32 (n) offsets from their anchors,
+    slot (n) as a Clock's; learn (n): those to take in; None: all
     """
-    hour = at.ms // HOUR_MS % HOURS + HOURS * at.resting
-    other = records["hour"] != hour
+    other = records["hour"] != slot
     if np.count_nonzero(other):
         turned = np.flatnonzero(other)
         _finish_hour(records, block, turned)
-        records["hour"][turned] = hour[turned]
+        records["hour"][turned] = slot[turned]
         records["hour_n"][turned] = 0
     count, mean = records["hour_n"], block[INDEX["hour_mean"]]
-    count += learn & (count < MOST_COUNTED)
-    mean += learn * (x - mean) / np.maximum(count, 1).astype(np.float32)
+    more, change = count < MOST_COUNTED, x - mean
+    if learn is not None:
+        more &= learn
+        change *= learn
+    count += more
+    change /= count if learn is None else np.maximum(count, 1)
+    mean += change
 
 
 def _on_its_day(value: F32, records: NDArray[np.void], block: F32, resting: Bools) -> F32:

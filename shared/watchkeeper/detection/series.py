@@ -100,9 +100,12 @@ def _whole(kind: np.dtype[np.void]) -> np.dtype[np.void]:
     return np.dtype((np.void, kind.itemsize))
 
 
+@lru_cache(maxsize=256)
 def constant(x: float) -> F32:
     """A float32 without dimensions: with a short array it costs half of what a number does."""
-    return np.array(x, np.float32)
+    made = np.array(x, np.float32)
+    made.setflags(write=False)
+    return made
 
 
 def between(x: NDArray[Any], low: Any, high: Any) -> NDArray[Any]:  # noqa: ANN401 - as np.clip

@@ -9,7 +9,6 @@ converted: earlier.py, second.py.
 import copy
 import zlib
 from collections.abc import Sequence
-from itertools import repeat
 
 import msgspec
 import numpy as np
@@ -73,9 +72,14 @@ class DetectorState:
     def device_rows(self, names: Sequence[str]) -> I64:
         """The rows of devices, made when they are first seen."""
         known = self.rows
-        found = np.fromiter(map(known.get, names, repeat(-1)), np.int64, len(names))
-        if not np.count_nonzero(found < 0):
-            return found
+        try:
+            return np.fromiter(map(known.__getitem__, names), np.int64, len(names))
+        except KeyError:
+            self._meet(names)
+        return np.array([known[name] for name in names], np.int64)
+
+    def _meet(self, names: Sequence[str]) -> None:
+        known = self.rows
         for name in names:
             if name not in known:
                 known[name] = len(known)
@@ -83,7 +87,6 @@ class DetectorState:
                 self._listed = None
         if len(known) > self.devices.size:
             self.devices = _grown(self.devices, fresh_devices(max(len(known), 2 * self.devices.size, 8)))
-        return np.array([known[name] for name in names], np.int64)
 
     def find(self, rows: I64, metrics: tuple[str, ...], most: int) -> I64:
         """Where the series of these devices are: int64 (devices, metrics), -1 unknown as yet, -2 beyond the cap."""
@@ -95,9 +98,9 @@ class DetectorState:
             elif len(self._tables) > 64:
                 self._tables.clear()
             table = self._tables[metrics] = grown
-        found = table[rows]
-        unread = found == -3
-        if np.count_nonzero(unread):
+        found = table.take(rows, axis=0)
+        if np.count_nonzero(found < 0):
+            unread = found == -3
             for row in np.unique(rows[unread.any(axis=1)]).tolist():
                 own = self.slots[row]
                 other = -2 if len(own) >= most else -1

@@ -12,23 +12,22 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from watchkeeper.detection.series import F32, Bools, between, constant
+from watchkeeper.detection.series import F32, Bools, constant
 
-TINY, ZERO, ONE, NOWHERE = constant(1e-9), constant(0.0), constant(1.0), constant(-1.0)
+ONE, NOWHERE = constant(1.0), constant(-1.0)
 
 
 class Scale(NamedTuple):
     """Bounds (bins, 1) that double from `first`; what is believed before any reading; the count at which all halve.
 
-    weight  (tails, 1): the readings that the prior is worth; prior (tails × bins): those of them beyond each bound
+    weight  (tails, 1): the readings that the prior is worth; prior (tails, bins, 1): those of them beyond each bound
     """
 
     inverse: F32  # of `first`
     last: F32  # lower bound of the last two, by number
     bounds: F32
     weight: F32
-    prior: F32  # flat
-    ranks: NDArray[np.intp]  # (2, tails, 1): where those of each tail, and the ones after them, begin in `prior`
+    prior: F32
     full: F32
 
 
@@ -37,41 +36,35 @@ def scale_of(first: float, weights: Sequence[float], beyond: Sequence[Sequence[f
     prior = np.asarray(beyond, np.float32)[:, :, None]
     bounds = (first * 2.0 ** np.arange(prior.shape[1])).astype(np.float32)[:, None]
     weight = np.asarray(weights, np.float32)[:, None]
-    begins = np.arange(0, prior.size, prior.shape[1])[:, None]
-    ranks = np.stack([begins, begins + 1])
-    return Scale(
-        constant(1.0 / first), constant(prior.shape[1] - 2), bounds, weight, prior.reshape(-1), ranks, constant(full)
-    )
+    return Scale(constant(1.0 / first), constant(prior.shape[1] - 2), bounds, weight, prior, constant(full))
 
 
 def surprise(scale: Scale, counts: F32, total: F32, z: F32) -> F32:
     """Nats (tails, n) of distances z (tails, n), given counts (tails, bins, n) among total (n) readings."""
     tails, bins, width = counts.shape
     share = z * scale.inverse
-    at = np.log2(np.maximum(share, TINY))
-    floor = np.floor(between(at, ZERO, scale.last))
-    below = floor.astype(np.intp)
-    place = below * width + _corners(tails, bins, width)
-    known = np.log(counts.reshape(-1).take(place) + scale.prior.take(below + scale.ranks))
-    low = np.log(total + scale.weight)
-    low -= known[0]
-    step = known[0] - known[1]
-    inner = np.minimum(share, ONE)
-    inner *= low
+    at = np.maximum(share, ONE)
+    np.log2(at, out=at)
+    floor = np.floor(np.minimum(at, scale.last))
+    place = floor.astype(np.intp) * width + _corners(tails, bins, width)
+    known = np.log((counts + scale.prior).take(place))
+    nats: F32 = np.log(total + scale.weight)
+    nats -= known[0]
     at -= floor
-    step *= at
-    low += step
-    nats: F32 = np.where(share < ONE, inner, low)
+    at *= known[0] - known[1]
+    nats += at
+    nats *= np.minimum(share, ONE)  # below the first bound it runs straight in the distance itself, from 0
     return nats
 
 
 def count_in(scale: Scale, counts: F32, total: F32, z: F32, counted: Bools) -> None:
     """Take distances z (tails, n) into counts (tails, bins, n) and total (n) where counted (n), in place."""
-    beyond = np.where(counted, z, NOWHERE)[:, None, :] >= scale.bounds
+    every = np.count_nonzero(counted) == counted.size
+    beyond = (z if every else np.where(counted, z, NOWHERE))[:, None, :] >= scale.bounds
     counts += beyond.astype(np.float32)  # numpy takes far longer to add what it has to convert
-    total += counted
-    full = (total >= scale.full).nonzero()[0]
-    if full.size:
+    total += ONE if every else counted
+    full = total >= scale.full
+    if np.count_nonzero(full):
         counts[:, :, full] = np.floor(counts[:, :, full] / 2)
         total[full] = np.floor(total[full] / 2)
 
