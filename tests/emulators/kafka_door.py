@@ -112,12 +112,12 @@ class Door:
             return
         self.entered += 1
         while True:
-            self._pass_on(client, behind, _receive(client))
+            self._pass_on(client, behind, receive(client))
 
     def _let_in(self, client: ssl.SSLSocket, behind: socket.socket, login: Scram) -> None:
         shaken, steps = False, [login.first, login.final]
         while steps:
-            request = _receive(client)
+            request = receive(client)
             key, version, correlation = struct.unpack_from(">hhi", request)
             body = request[10 + max(0, struct.unpack_from(">h", request, 8)[0]) :]
             if key == API_VERSIONS and not shaken:
@@ -125,7 +125,7 @@ class Door:
             elif (key, version) == (SASL_HANDSHAKE, 1) and not shaken:
                 shaken = body[2:].decode() == MECHANISM
                 code = 0 if shaken else UNSUPPORTED_MECHANISM
-                _send(client, struct.pack(">ihi", correlation, code, 1) + _text(MECHANISM))
+                send(client, struct.pack(">ihi", correlation, code, 1) + _text(MECHANISM))
                 if not shaken:
                     raise RefusedError(f"mechanism {body[2:].decode()}")
             elif key == SASL_AUTHENTICATE and version in {0, 1} and shaken:
@@ -134,19 +134,19 @@ class Door:
                     answer = steps.pop(0)(body[4:].decode()).encode()
                 except RefusedError as error:
                     text = _text(f"Authentication failed: {error}")
-                    _send(client, struct.pack(">ih", correlation, AUTHENTICATION_FAILED) + text + bytes(4) + lifetime)
+                    send(client, struct.pack(">ih", correlation, AUTHENTICATION_FAILED) + text + bytes(4) + lifetime)
                     raise
-                _send(client, struct.pack(">ihhi", correlation, 0, -1, len(answer)) + answer + lifetime)
+                send(client, struct.pack(">ihhi", correlation, 0, -1, len(answer)) + answer + lifetime)
             else:
                 raise RefusedError(f"request {key} of version {version} before a login")
 
     def _pass_on(self, client: ssl.SSLSocket, behind: socket.socket, request: bytes) -> None:
         """Ask the broker, which answers a connection's requests in turn; its address becomes the door's."""
-        _send(behind, request)
-        answer = _receive(behind)
+        send(behind, request)
+        answer = receive(behind)
         if struct.unpack_from(">h", request)[0] in {METADATA, FIND_COORDINATOR}:
             answer = answer.replace(self._broker, self._here)
-        _send(client, answer)
+        send(client, answer)
 
 
 @contextlib.contextmanager
@@ -171,11 +171,11 @@ def _text(text: str) -> bytes:
     return struct.pack(">h", len(text.encode())) + text.encode()
 
 
-def _send(to: socket.socket, frame: bytes) -> None:
+def send(to: socket.socket, frame: bytes) -> None:
     to.sendall(struct.pack(">i", len(frame)) + frame)
 
 
-def _receive(of: socket.socket) -> bytes:
+def receive(of: socket.socket) -> bytes:
     return _exactly(of, struct.unpack(">i", _exactly(of, 4))[0])
 
 

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.emulators.kafka_patience import Patience
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -112,12 +113,15 @@ def ministack(folder: Path, more: Mapping[str, str] | None = None) -> Iterator[S
 
 @contextlib.contextmanager
 def noida(folder: Path) -> Iterator[Server]:
-    """A broker of the Kafka protocol that keeps what it has in a folder."""
-    port = free_port()
+    """A broker of the Kafka protocol that keeps what it has in a folder, behind what makes empty answers wait."""
+    port, behind = free_port(), free_port()
     data = folder / f"noida-{port}"
-    options = ["--only", "kafka", "--host", "127.0.0.1", "--kafka-port", str(port), "--data-dir", str(data)]
+    options = ["--only", "kafka", "--host", "127.0.0.1", "--kafka-port", str(behind), "--data-dir", str(data)]
     try:
-        yield from _running(Server([tool("noida-db"), "start", *options], port, folder))
+        server = Server([tool("noida-db"), "start", *options], behind, folder)
+        server.port, server.address = port, f"127.0.0.1:{port}"
+        with contextlib.closing(Patience(port, behind)):
+            yield from _running(server)
     finally:
         shutil.rmtree(data, ignore_errors=True)
 
