@@ -1,11 +1,14 @@
 """The built wheel, installed in a clean environment and run elsewhere: what a user of the package gets."""
 
+import re
 import subprocess
 import sys
 import venv
 from pathlib import Path
 
 import pytest
+
+from tests.docs.pages import blocks
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,4 +37,7 @@ def test_the_wheel_runs_the_demo_in_a_clean_environment_and_loses_nothing(tmp_pa
     assert figures["lost"] == "0"
     assert int(figures["stored"]) > 1_000
     assert int(figures["faults found"]) >= 1
+    shown = next(block for block in blocks("README.md", "text")).text
+    for name in re.findall(r"^  ([a-z][a-z0-9 ,]+?) {2,}\d+$", shown, re.MULTILINE):
+        assert name in figures, f"README.md shows {name!r}, which the demo no longer does"
     assert not list(elsewhere.iterdir()), "the demo leaves nothing behind"
