@@ -25,8 +25,9 @@ def history(seed, n=160, metrics=("a", "b"), device="d"):
     return DeviceHistory("acme", device, metrics, NOW + np.arange(n) * MINUTE, values, flags)
 
 
-@pytest.mark.parametrize("model", [None, sound("m-1"), garbage("m-2")], ids=["none", "sound", "garbage"])
-def test_it_is_what_the_scorer_says_of_each_history_alone(model, monkeypatch):
+@pytest.mark.parametrize("of", ["none", "sound", "garbage"])
+def test_it_is_what_the_scorer_says_of_each_history_alone(of, monkeypatch):
+    model = {"none": lambda: None, "sound": lambda: sound("m-1"), "garbage": lambda: garbage("m-2")}[of]()
     monkeypatch.setattr(rescoring, "ROWS", 90)
     histories = [history(1), history(2, 120, ("c",), "e"), history(3, device="d"), history(4, 3)]
     for found, given in zip(rescore(histories, NONE, model), histories, strict=True):
