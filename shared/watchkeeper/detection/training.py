@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
 
 MOST_ROWS = 200_000
-VALUES_AT_ONCE = 4_000_000
-"""What is measured together: about 200 MB, unless one device has more."""
+VALUES_AT_ONCE = 1_000_000
+"""What is measured together, in about 200 MB, unless one device has more."""
 
 
 class History(NamedTuple):
