@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from watchkeeper.detection.config import DEFAULT, DetectorConfig
-from watchkeeper.detection.episode import bar_of, frequency, joint_bar_of
+from watchkeeper.detection.episode import bar_at, frequency, joint_bar_at, line_of
 from watchkeeper.detection.series import INDEX
 from watchkeeper.detection.state import DetectorState
 
@@ -39,14 +39,14 @@ def calibrated(
     devices, slots = state.devices[row : row + 1], state.slots[row]
     often = frequency(devices)
     known = state.series["fields"][list(slots.values()), INDEX["n"]].max(initial=0.0)
-    bar = bar_of(devices, often, np.array([known], np.float32), config)
+    bar = bar_at(line_of(devices, np.array([known], np.float32), config), often, config)
     device = devices[0]
     return Calibrated(
         readings=int(device["readings"]),
         warming=bool(device["readings"] <= config.warm_readings),
         interval_ms=float(device["interval"]),
         bar=float(bar[0]) * factor,
-        joint_bar=float(joint_bar_of(often, config)[0]) * factor,
+        joint_bar=float(joint_bar_at(often, config)[0]) * factor,
         raised=float(device["raised"]),
         is_open=bool(device["is_open"] > 0),
         metrics=tuple(sorted(slots)),

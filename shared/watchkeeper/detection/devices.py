@@ -28,7 +28,7 @@ DEVICE = np.dtype(
         ("block_peak", "<f4"),  # greatest surprise of the block at hand
         ("block_n", "<f4"),
         ("since_edge", "<f4"),
-        ("quiet", "<f4"),  # consecutive quiet readings of an open episode
+        ("in_a_row", "<f4"),  # consecutive readings: quiet ones of an open episode, else those that last
         ("peak", "<f4"),
         ("joint_n", "<f4"),
         ("joint_wild", "<f4"),

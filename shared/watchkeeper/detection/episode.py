@@ -1,6 +1,6 @@
 """The alarms of devices: when an episode opens, goes on and clears, for a reading of each of many devices at once."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ Phase = Literal["open", "update", "clear"]
 PHASES: tuple[Phase | None, ...] = (None, "open", "update", "clear")
 CAUTION = constant(48.0)
 """Readings at which half of a surprise is believed."""
-NOTHING, HUNDRED, ONE, RECENT = (constant(x) for x in (0.0, 100.0, 1.0, 0.05))
+NOTHING, RECENT, HALF, ONE, TWICE, HUNDRED = (constant(x) for x in (0.0, 0.05, 0.5, 1.0, 2.0, 100.0))
 BLOCK = 32
 """Readings of a block: its greatest surprise is what the bar is learnt from."""
 STANDING = 4
@@ -29,8 +29,21 @@ USUAL_MS, FREQUENT_MS = constant(300_000.0), constant(1_000.0)
 BLOCKS_A_WEEK = 7 * 86_400_000 / (BLOCK * float(USUAL_MS))
 OLD, AGEING = constant(4000.0), constant(0.11)
 """Ranks among more readings reach further: what the logarithm of a device's readings, relative to OLD, counts."""
+LONGEST = constant(2.2)
+"""Nats: the scale of the tail of a device's surprises, at the most. Those of ranks are exponential of scale 1, times a
+weight of 2 at the most (baseline.WEIGHTS), and a little, as they add up; what goes further is a higher level.
+"""
+RAREST = constant(1e-9)
 GAP, FORGET = constant(10.0), 1e-3
 """A pause longer than GAP usual intervals is a gap; each interval missed takes this share of what is known."""
+
+
+class Line(NamedTuple):
+    """A device's bar over the logarithm of how often it is heard, float32 (r): see `bar_at`."""
+
+    level: F32
+    scale: F32
+    chances: F32  # the logarithm of a week's, heard every five minutes, for each that the target allows
 
 
 def in_order(devices: NDArray[np.void], ts: I64, config: DetectorConfig) -> Bools:
@@ -56,32 +69,66 @@ def belief(n: F32) -> F32:
     return borne_out
 
 
-def bar_of(devices: NDArray[np.void], often: F32, n: F32, config: DetectorConfig) -> F32:
-    """Nats that a device's metrics exceed about as often as the target says, by what its blocks have shown.
+def line_of(devices: NDArray[np.void], n: F32, config: DetectorConfig) -> Line:
+    """The bar of each device by what its blocks have shown; n float32 (r): the readings its surprise is ranked among.
 
     Peaks over a threshold: blocks beyond `usual_surprise` exceed it by exponentially distributed amounts (Pickands,
     Statistical inference using extreme order statistics, 1975), so that a rarer bar is a logarithm further away.
-
-    often, n  float32 (r): see `frequency`; the readings that each surprise is ranked among
+    Of exponentials that are shifted the mean excess is the shift and the scale: LONGEST at the most, and the shift is
+    taken twice, as levels wander.
     """
-    chances = devices["often"] * (constant(BLOCKS_A_WEEK / config.target_a_week) * often)
-    further = np.log(np.maximum(chances, ONE)) + AGEING * np.log((n + HUNDRED) / OLD)
-    bar = constant(config.usual_surprise) + devices["excess"] * further
-    least: F32 = np.maximum(bar, constant(config.least_surprise))
-    return least
+    excess = devices["excess"]
+    scale = np.minimum(excess, LONGEST)
+    level = scale * (AGEING * np.log((n + HUNDRED) / OLD))
+    level += TWICE * (excess - scale)
+    level += constant(config.usual_surprise)
+    chances = np.log(np.maximum(devices["often"] * constant(BLOCKS_A_WEEK / config.target_a_week), RAREST))
+    return Line(level, scale, chances)
 
 
-def joint_bar_of(often: F32, config: DetectorConfig) -> F32:
+def bar_at(line: Line, often: F32, config: DetectorConfig) -> F32:
+    """Nats that a device's metrics exceed about as often as the target says, if it is heard so often (r)."""
+    bar: F32 = line.scale * np.maximum(line.chances + often, NOTHING)
+    bar += line.level
+    np.maximum(bar, constant(config.least_surprise), out=bar)
+    return bar
+
+
+def joint_bar_at(often: F32, config: DetectorConfig) -> F32:
     """Nats that all metrics of a device together exceed about as often."""
-    further = constant(config.joint_frequency) * np.log(often)
-    bar: F32 = further + constant(config.joint_surprise)
+    bar: F32 = constant(config.joint_frequency) * often + constant(config.joint_surprise)
     return bar
 
 
 def frequency(devices: NDArray[np.void]) -> F32:
-    """How many times as often as every five minutes a device is heard, at most once a second."""
-    often: F32 = USUAL_MS / between(devices["interval"], FREQUENT_MS, USUAL_MS)
+    """How often a device is heard: the logarithm of how many times in five minutes, at most once a second."""
+    often: F32 = np.log(USUAL_MS / between(devices["interval"], FREQUENT_MS, USUAL_MS))
     return often
+
+
+def lasting(line: Line, often: F32, single: F32, joint: F32, config: DetectorConfig) -> Bools | None:
+    """Which devices are beyond the bar of one that is heard every five minutes (r); None: none is.
+
+    often, single, joint  float32 (r): see `frequency`; nats of a device's metrics, and of all together
+    """
+    if not np.count_nonzero(often):
+        return None
+    beyond: Bools = (single >= bar_at(line, NOTHING, config)) | (joint >= constant(config.joint_surprise))
+    return beyond if np.count_nonzero(beyond) else None
+
+
+def less_for_lasting(devices: NDArray[np.void], often: F32, lasts: Bools | None, measured: Bools) -> F32:
+    """How often a device has chances of what it shows (r), see `frequency`.
+
+    What has lasted for k readings, and is no episode as yet, has had 2 / k of the chances: neighbours are much alike.
+    """
+    run = devices["in_a_row"]
+    if lasts is None and not np.count_nonzero(run):
+        return often
+    closed = devices["is_open"] == NOTHING
+    np.copyto(run, NOTHING if lasts is None else (run + ONE) * lasts, where=closed & measured)
+    less: F32 = np.maximum(often - np.log(np.maximum(HALF * run * closed, ONE)), NOTHING)
+    return less
 
 
 def count(devices: NDArray[np.void], measured: Bools, config: DetectorConfig) -> Bools:
@@ -93,7 +140,7 @@ def count(devices: NDArray[np.void], measured: Bools, config: DetectorConfig) ->
     return warm
 
 
-def advance(
+def advance(  # noqa: PLR0913, PLR0917 - a round is columns
     devices: NDArray[np.void],
     ts: I64,
     surprise: F32,
@@ -101,11 +148,12 @@ def advance(
     measured: Bools,
     warm: Bools,
     config: DetectorConfig,
+    lasts: Bools | None = None,
     opens: NDArray[np.int8] | None = None,
 ) -> I64:
     """Take a reading of each device, in order; the edge each makes, as an index into PHASES.
 
-    opens: 0 may not, 1 (as all without it) once its device is warm, 2 at once
+    lasts: see `lasting`, what is not quiet; opens: 0 may not, 1 (as all without it) once its device is warm, 2 at once
     """
     raised, peak = devices["raised"], devices["peak"]
     was_open, reaching = devices["is_open"] > NOTHING, surprise >= bar
@@ -119,13 +167,15 @@ def advance(
         for name in ("opened_ts", "edge_ts", "quiet_ts"):
             devices[name][opening] = ts[opening]
         devices["is_open"][opening] = devices["since_edge"][opening] = 1.0
-        devices["quiet"][opening] = peak[opening] = 0.0
+        devices["in_a_row"][opening] = peak[opening] = 0.0
         raised[opening] += np.float32(config.raised_by)
     if np.count_nonzero(was_open):
         going = measured & was_open
         devices["since_edge"] += going
         calm = going & (surprise < constant(config.clear_share) * bar)
-        quiet, quiet_ts, edge_ts = devices["quiet"], devices["quiet_ts"], devices["edge_ts"]
+        if lasts is not None:
+            calm &= ~lasts
+        quiet, quiet_ts, edge_ts = devices["in_a_row"], devices["quiet_ts"], devices["edge_ts"]
         starting = calm & (quiet == 0)
         quiet_ts[starting] = ts[starting]
         quiet += calm
@@ -134,7 +184,7 @@ def advance(
         edge[going & ~calm & (ts - edge_ts >= config.update_ms)] = 2
         edge[clearing] = 3
         edge_ts[edge > 0] = ts[edge > 0]
-        devices["is_open"][clearing] = 0.0
+        devices["is_open"][clearing] = quiet[clearing] = 0.0
     np.maximum(peak, surprise, out=peak, where=measured)
     return edge
 

@@ -20,14 +20,17 @@ from watchkeeper.detection.episode import (
     PHASES,
     Phase,
     advance,
-    bar_of,
+    bar_at,
     belief,
     confidence,
     count,
     end_blocks,
     frequency,
     in_order,
-    joint_bar_of,
+    joint_bar_at,
+    lasting,
+    less_for_lasting,
+    line_of,
     note,
 )
 from watchkeeper.detection.features import FEATURE_NAMES, features
@@ -185,9 +188,7 @@ def _take(
     single = _nats(seen.smoothed, forest, each) * borne_out
     noted = single if seen.trifle is None else _nats(seen.noted, forest, each) * borne_out
     end_blocks(devices, moved, config)
-    often = frequency(devices)
-    alone = single / bar_of(devices, often, n, config)
-    jointly = joined.nats * borne_out / joint_bar_of(often, config)
+    alone, jointly, lasts = _in_bars(devices, single, joined.nats * borne_out, n, measured, config)
     new = opens = None
     if by.kin is not None:
         of = by.kin.device[each.readings]
@@ -198,7 +199,7 @@ def _take(
     bar = unit * (ONE + devices["raised"])
     known = count(devices, measured, config)
     warm = measured & known
-    edge = advance(devices, ts, surprise, bar, measured, warm, config, opens)
+    edge = advance(devices, ts, surprise, bar, measured, warm, config, lasts, opens)
     note(devices, noted, warm)
 
     slots = each.slots
@@ -231,6 +232,16 @@ def _measure(
     records = taken(state.series, each.slots)
     seen, block = observe(records, each.x, clock, each.readings.take(each.local), config.relearn_readings)
     return seen, block, records
+
+
+def _in_bars(
+    devices: NDArray[np.void], single: F32, joint: F32, n: F32, measured: Bools, config: DetectorConfig
+) -> tuple[F32, F32, Bools | None]:
+    """Nats of a device's metrics, and of all together, in their bars (r); and which of them last: see `lasting`."""
+    line, often = line_of(devices, n, config), frequency(devices)
+    lasts = lasting(line, often, single, joint, config)
+    often = less_for_lasting(devices, often, lasts, measured)
+    return single / bar_at(line, often, config), joint / joint_bar_at(often, config), lasts
 
 
 def _cold(kin: Kin, of: I64, state: DetectorState, each: Round, seen: Observed, metrics: Sequence[str]) -> Cold | None:

@@ -198,7 +198,7 @@ def _grown(old: NDArray[np.void], new: NDArray[np.void]) -> NDArray[np.void]:
 
 _COUNTS = (
     "late", "readings", "known", "interval", "raised", "often", "excess", "blocks", "beyond", "block_peak", "block_n",
-    "since_edge", "quiet", "peak", "joint_n", "joint_wild", "joint_counted", "joint_counts",
+    "since_edge", "in_a_row", "peak", "joint_n", "joint_wild", "joint_counted", "joint_counts",
 )  # fmt: skip
 
 

@@ -61,11 +61,13 @@ def test_a_first_change_of_a_thousandth_of_a_constant_is_too_small_to_matter(lev
     assert not opened(watch(x))
 
 
-def test_a_change_within_the_resolution_of_a_sensor_is_too_small_to_matter() -> None:
-    chance = np.random.default_rng(2)
-    x = 20.0 + 0.5 * (chance.random(4000) < 0.02)
-    x[3000:] += 0.25
-    assert not opened(watch(x))
+def test_a_change_within_the_resolution_of_a_sensor_is_too_small_to_matter_unless_it_lasts() -> None:
+    x = 20.0 + 0.5 * (np.random.default_rng(2).random((4000, 8)) < 0.02)
+    x[3000:3003] += 0.25
+    ts = np.repeat(times(4000, MINUTE)[:, None], 8, 1)
+    assert not opened(each_a_device(x, ts)[0])
+    x[3003:] += 0.25
+    assert len(opened(each_a_device(x, ts)[0])) == 8
 
 
 def test_what_is_flagged_is_not_learnt_from_unless_it_lasts() -> None:
