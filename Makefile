@@ -16,6 +16,7 @@ EMULATORS := .venv-emulators
 EMULATED  := $(EMULATORS)/.is-made
 NODE := tests/emulators/node
 NODE_MADE := $(NODE)/node_modules/.is-made
+NPM       := npm ci --ignore-scripts --no-audit --no-fund --silent
 BOARDS := .venv-boards
 BOARDS_STAMP := $(BOARDS)/.boards-are-installed
 PIP   := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
@@ -128,9 +129,10 @@ $(EMULATED): requirements/emulators.txt $(STAMP)
 	else echo "watchkeeper: the emulators cannot be installed; tests that need them will be skipped" >&2; fi
 
 # Those that are npm's. Nothing of it runs while it is installed, and nothing is asked of it that needs more than Node.
+# What npm remembers of its index is enough unless it is older than a pin; contents are checked against the lock anyway.
 $(NODE_MADE): $(NODE)/package.json $(NODE)/package-lock.json
 	@echo "watchkeeper: installing the servers of npm that tests talk to into $(NODE)/node_modules, once"
-	@if command -v npm >/dev/null 2>&1 && (cd $(NODE) && npm ci --ignore-scripts --no-audit --no-fund --silent); \
+	@if command -v npm >/dev/null 2>&1 && (cd $(NODE) && { $(NPM) --prefer-offline || $(NPM); }); \
 	then touch $@; \
 	else echo "watchkeeper: they cannot be installed (no npm, or no network); tests that need them will be skipped" >&2; fi
 
