@@ -10,6 +10,7 @@ BIN   := $(VENV)/bin
 PEERS := .venv-bench
 STAMP := $(VENV)/.watchkeeper-is-installed
 PEERS_STAMP := $(PEERS)/.peers-are-installed
+COMPILED := $(VENV)/.tests-are-compiled
 INFRA := .venv-infra
 INFRA_STAMP := $(INFRA)/.watchkeeper-is-installed
 EMULATORS := .venv-emulators
@@ -41,7 +42,7 @@ test: ready ## Lint, types, imports and tests (COVERAGE=1: also how much of the 
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 ready: $(STAMP) ## Lint, while all that the tests need is set up: what `make test` does first
-	@$(MAKE) --no-print-directory -j4 lint $(INFRA_STAMP) $(EMULATED) $(NODE_MADE)
+	@$(MAKE) --no-print-directory -j4 lint $(COMPILED) $(INFRA_STAMP) $(EMULATED) $(NODE_MADE)
 
 lint: $(STAMP) ## Rules, formatting, types and who may import whom, without the tests
 	$(BIN)/ruff check
@@ -112,6 +113,12 @@ $(PEERS_STAMP): requirements/bench.txt | $(STAMP)
 	@echo "watchkeeper: installing what it is measured beside into $(PEERS), once"
 	@$(BIN)/python -m venv --clear $(PEERS)
 	@$(PEERS)/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes --no-deps -r requirements/bench.txt
+	@touch $@
+
+# The tests and what they load: each of pytest's workers would compile it for itself, all at once. What goes wrong here
+# goes wrong there as well, and is said there.
+$(COMPILED): $(STAMP)
+	@$(BIN)/python -m pytest --collect-only -qq >/dev/null 2>&1 || true
 	@touch $@
 
 # With pip in it: Pulumi asks it which plugins the packages need.
