@@ -121,9 +121,10 @@ $(COMPILED): $(STAMP)
 	@$(BIN)/python -m pytest --collect-only -qq >/dev/null 2>&1 || true
 	@touch $@
 
-# With pip in it: Pulumi asks it which plugins the packages need.
+# With pip in it, that of .venv: Pulumi asks it which plugins the packages need.
 $(INFRA_STAMP): $(STAMP) requirements/infra.txt
-	$(BIN)/python -m venv --clear $(INFRA)
+	$(BIN)/python -m venv --clear --without-pip $(INFRA)
+	@cp -R $(VENV)/lib/python3*/site-packages/pip $(VENV)/lib/python3*/site-packages/pip-*.dist-info $(INFRA)/lib/python3*/site-packages/
 	@$(UV) --python $(INFRA)/bin/python -r requirements/infra.txt
 	@touch $@
 
