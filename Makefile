@@ -10,12 +10,14 @@ BIN   := $(VENV)/bin
 PEERS := .venv-bench
 STAMP := $(VENV)/.watchkeeper-is-installed
 PEERS_STAMP := $(PEERS)/.peers-are-installed
+COMPILED := $(VENV)/.tests-are-compiled
 INFRA := .venv-infra
 INFRA_STAMP := $(INFRA)/.watchkeeper-is-installed
 EMULATORS := .venv-emulators
 EMULATED  := $(EMULATORS)/.is-made
 NODE := tests/emulators/node
 NODE_MADE := $(NODE)/node_modules/.is-made
+NPM       := npm ci --ignore-scripts --no-audit --no-fund --silent
 BOARDS := .venv-boards
 BOARDS_STAMP := $(BOARDS)/.boards-are-installed
 PIP   := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
@@ -40,7 +42,7 @@ test: ready ## Lint, types, imports and tests (COVERAGE=1: also how much of the 
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 ready: $(STAMP) ## Lint, while all that the tests need is set up: what `make test` does first
-	@$(MAKE) --no-print-directory -j4 lint $(INFRA_STAMP) $(EMULATED) $(NODE_MADE)
+	@$(MAKE) --no-print-directory -j4 lint $(COMPILED) $(INFRA_STAMP) $(EMULATED) $(NODE_MADE)
 
 lint: $(STAMP) ## Rules, formatting, types and who may import whom, without the tests
 	$(BIN)/ruff check
@@ -113,9 +115,16 @@ $(PEERS_STAMP): requirements/bench.txt | $(STAMP)
 	@$(PEERS)/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes --no-deps -r requirements/bench.txt
 	@touch $@
 
-# With pip in it: Pulumi asks it which plugins the packages need.
+# The tests and what they load: each of pytest's workers would compile it for itself, all at once. What goes wrong here
+# goes wrong there as well, and is said there.
+$(COMPILED): $(STAMP)
+	@$(BIN)/python -m pytest --collect-only -qq >/dev/null 2>&1 || true
+	@touch $@
+
+# With pip in it, that of .venv: Pulumi asks it which plugins the packages need.
 $(INFRA_STAMP): $(STAMP) requirements/infra.txt
-	$(BIN)/python -m venv --clear $(INFRA)
+	$(BIN)/python -m venv --clear --without-pip $(INFRA)
+	@cp -R $(VENV)/lib/python3*/site-packages/pip $(VENV)/lib/python3*/site-packages/pip-*.dist-info $(INFRA)/lib/python3*/site-packages/
 	@$(UV) --python $(INFRA)/bin/python -r requirements/infra.txt
 	@touch $@
 
@@ -128,9 +137,10 @@ $(EMULATED): requirements/emulators.txt $(STAMP)
 	else echo "watchkeeper: the emulators cannot be installed; tests that need them will be skipped" >&2; fi
 
 # Those that are npm's. Nothing of it runs while it is installed, and nothing is asked of it that needs more than Node.
+# What npm remembers of its index is enough unless it is older than a pin; contents are checked against the lock anyway.
 $(NODE_MADE): $(NODE)/package.json $(NODE)/package-lock.json
 	@echo "watchkeeper: installing the servers of npm that tests talk to into $(NODE)/node_modules, once"
-	@if command -v npm >/dev/null 2>&1 && (cd $(NODE) && npm ci --ignore-scripts --no-audit --no-fund --silent); \
+	@if command -v npm >/dev/null 2>&1 && (cd $(NODE) && { $(NPM) --prefer-offline || $(NPM); }); \
 	then touch $@; \
 	else echo "watchkeeper: they cannot be installed (no npm, or no network); tests that need them will be skipped" >&2; fi
 

@@ -16,6 +16,7 @@ from tests.emulators.azure import new_container, storage_connection
 from tests.emulators.functions_worker import MISSING, FunctionsWorker, http_request
 from tests.emulators.interference import Interference, interfering
 from tests.emulators.servers import EventHubs, NotToBeHadError, event_hubs
+from tests.once import shared_folder
 from watchkeeper.ports import Ports, Stored
 from watchkeeper.records import DeadLetter
 from watchkeeper.topology import DEAD_LETTER, TOPICS
@@ -83,8 +84,8 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture(scope="session")
-def packages(tmp_path_factory):
-    return Packages(tmp_path_factory.mktemp("packages"))
+def packages(tmp_path_factory, worker_id):
+    return Packages(shared_folder("azure-packages", tmp_path_factory, worker_id))
 
 
 @pytest.fixture(scope="module")

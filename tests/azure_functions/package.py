@@ -15,11 +15,12 @@ import msgspec
 
 from tests.emulators import functions_worker
 from tests.emulators.functions_worker import MISSING, Answer, written
+from tests.once import alone_in
 from watchkeeper_azure.settings import IDENTITY, PREFIX, Settings
 from watchkeeper_infra.build import build_package
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 def new_python() -> str:
@@ -34,34 +35,41 @@ LACKING = MISSING or ("" if new_python() else "needs Python 3.13, for which pack
 
 
 class Packages:
-    """What is built in a session, each once."""
+    """What is built in a test run, each once: its workers share the folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Nothing is built yet."""
+        """Nothing need be built yet."""
         self._folder = folder
-        self._library: Path | None = None
 
     def unpacked(self, *kinds: str) -> Path:
         """A folder with the packages of these kinds, one over the other: their common packages are the same."""
-        place = self._folder / "-".join(kinds)
-        if not place.exists():
-            place.mkdir()
-            for kind in kinds:
-                with zipfile.ZipFile(build_package(kind, self._folder).path) as archive:
-                    archive.extractall(place)
-        return place
+        return self._once("-".join(kinds), lambda place: [self._unpack(kind, place) for kind in kinds])
 
     @property
     def library(self) -> Path:
         """Nothing but the worker library."""
-        if self._library is None:
-            self._library = self._folder / "worker"
-            for name in ("azure-functions-runtime", "azurefunctions-extensions-base"):
-                for file in files(name) or ():
-                    if file.suffix == ".py":
-                        (self._library / file).parent.mkdir(parents=True, exist_ok=True)
-                        shutil.copy(file.locate(), self._library / file)
-        return self._library
+        return self._once("worker", _copy_library)
+
+    def _once(self, name: str, make: Callable[[Path], object]) -> Path:
+        place = self._folder / name
+        with alone_in(self._folder):
+            if not place.exists():
+                part = self._folder / f"{name}.part"
+                make(part)
+                part.rename(place)
+        return place
+
+    def _unpack(self, kind: str, place: Path) -> None:
+        with zipfile.ZipFile(build_package(kind, self._folder).path) as archive:
+            archive.extractall(place, [name for name in archive.namelist() if not (place / name).exists()])
+
+
+def _copy_library(place: Path) -> None:
+    for name in ("azure-functions-runtime", "azurefunctions-extensions-base"):
+        for file in files(name) or ():
+            if file.suffix == ".py":
+                (place / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file.locate(), place / file)
 
 
 class DeployedWorker:

@@ -1,6 +1,5 @@
 """The whole program is run once for all tests, over gRPC, in the virtual environment that Pulumi uses."""
 
-import fcntl
 import json
 import subprocess
 
@@ -9,6 +8,7 @@ import pytest
 from tests.docs.pages import ROOT
 from tests.infra.graph import AzureGraph, Graph
 from tests.infra.scenarios import PLANTS, SCENARIOS, as_pulumi
+from tests.once import alone_in, shared_folder
 from watchkeeper_infra.config import Given, read_config
 
 ENGINE_S = 270  # on a machine that does much else
@@ -42,11 +42,8 @@ def azure_graphs(azure_answer):
 def _answer(cloud, tmp_path_factory, worker_id):
     if not PYTHON.exists():
         pytest.skip("needs .venv-infra, which `make infra` makes")
-    own = tmp_path_factory.getbasetemp()
-    shared = (own if worker_id == "master" else own.parent) / f"infra-engine-{cloud}"
-    shared.mkdir(exist_ok=True)
-    with (shared / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    shared = shared_folder(f"infra-engine-{cloud}", tmp_path_factory, worker_id)
+    with alone_in(shared):
         made = shared / "answer.json"
         if not made.exists():
             _run(cloud, shared)

@@ -87,7 +87,10 @@ def test_what_comes_from_npm_is_pinned_by_its_content_and_no_address():
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in wanted.values())
     assert {name: locked[f"node_modules/{name}"]["version"] for name in wanted} == wanted
     assert locked.pop("")["dependencies"] == wanted
-    assert [name for name, entry in locked.items() if "resolved" in entry or "integrity" not in entry] == []
+    absent = {name for name, entry in locked.items() if entry == {"resolved": "absent", "link": True}}
+    assert locked.pop("absent") == {"name": "absent", "version": "0.0.0"}
+    from_npm = [entry for name, entry in locked.items() if name not in absent]
+    assert [entry for entry in from_npm if "resolved" in entry or "integrity" not in entry] == []
 
 
 def test_a_package_has_the_same_versions_in_every_lock_file():
