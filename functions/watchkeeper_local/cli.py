@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import functools
 import os
 import re
 import signal
@@ -53,6 +54,13 @@ def stop_on_signals() -> threading.Event:
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """The flags of the settings. What is not given is None: the environment, the file or the default decides."""
+    parser._add_container_actions(_settings())  # noqa: SLF001 - as `parents` does, which would list them before others
+
+
+@functools.cache
+def _settings() -> argparse.ArgumentParser:
+    """The flags of the settings, made once for all commands that have them."""
+    parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument(
         "--config", default="", metavar="FILE", help="TOML file with settings, named as the flags with _"
     )
@@ -66,6 +74,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         elif field.name in LISTS:
             options["action"] = "append"
         parser.add_argument(flag, default=None, help=text, **options)
+    return parser
 
 
 def settings_of(parsed: argparse.Namespace) -> Settings:
