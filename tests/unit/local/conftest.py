@@ -1,5 +1,8 @@
 """A data folder that three devices have sent readings to."""
 
+import shutil
+from contextlib import contextmanager
+
 import msgspec
 import numpy as np
 import pytest
@@ -17,18 +20,39 @@ NOW = 1_790_000_000_000
 READINGS = 400
 
 
+def settings_for(folder):
+    return Settings(data_dir=str(folder), receivers=(), shards=4)
+
+
 @pytest.fixture
 def settings(tmp_path):
-    return Settings(data_dir=str(tmp_path / "data"), receivers=(), shards=4)
+    return settings_for(tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def filled_folder(tmp_path_factory):
+    """A data folder with the readings of three devices, to be copied."""
+    folder = tmp_path_factory.mktemp("filled") / "data"
+    with node(settings_for(folder)) as (ports, published):
+        send(ports, published, settings_for(folder), NOW, (10.0, 10.0, 10.0))
+    return folder
 
 
 @pytest.fixture
-def filled(settings):
-    """A data folder with the readings of three devices; answers its ports."""
+def filled(settings, filled_folder):
+    """A data folder of the test's own with the readings of three devices; answers its ports."""
+    shutil.copytree(filled_folder, settings.data_dir)
+    with node(settings) as (ports, _):
+        yield ports
+
+
+@contextmanager
+def node(settings):
     ports, published = open_node(settings, durable=False)
-    send(ports, published, settings, NOW, (10.0, 10.0, 10.0))
-    yield ports
-    ports.close()
+    try:
+        yield ports, published
+    finally:
+        ports.close()
 
 
 def send(ports, published, settings, now, levels):

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from tests.unit.local.conftest import NOW, send
+from tests.unit.local.conftest import NOW, node, send
 from tests.unit.local.test_local_drift import review
 from watchkeeper.class_knowledge import latest_classes, learn_classes
 from watchkeeper.detection.classes import CLASSES, HIGHEST, LOWEST, ClassBook
@@ -48,9 +48,8 @@ def test_a_look_finds_the_priors_of_the_settled_devices_and_publishes_them(fille
 @pytest.mark.parametrize(("level", "low", "high"), [(10.0, 0.0, 0.4), (5000.0, 0.5, 1.0)])
 def test_the_first_reading_of_a_new_device_is_scored_by_its_class(filled, settings, level, low, high):
     learn_classes(filled, settings.shards, NOW)
-    ports, published = open_node(settings, durable=False)
-    send(ports, published, settings, NOW + DAY, (10.0, 10.0, 10.0, level))
-    ports.close()
+    with node(settings) as (ports, published):
+        send(ports, published, settings, NOW + DAY, (10.0, 10.0, 10.0, level))
     assert low <= first_score(filled, "d3") <= high
 
 

@@ -1,9 +1,11 @@
 """Drift on one machine: measured against what the model learnt from, told, and reason enough to learn a new model."""
 
+import shutil
+
 import msgspec
 import pytest
 
-from tests.unit.local.conftest import NOW, send
+from tests.unit.local.conftest import NOW, node, send, settings_for
 from tests.unit.shadow.support import put_in_force
 from watchkeeper.model_drift import REPORT, Precision, latest_drift, measure_drift, reference_key
 from watchkeeper.model_in_force import Who, current_pin, model_history, pin_model, promote_model
@@ -13,24 +15,33 @@ from watchkeeper.stages.retrain import retrain
 from watchkeeper.topology import EPISODES, REVIEWS
 from watchkeeper_local.knowledge import read_bundle
 from watchkeeper_local.models import manage_models
-from watchkeeper_local.node import open_node
 from watchkeeper_local.training import DRIFT_MS, JUDGE_MS, REST_MS, Plan, retrain_if_due, shadow_of
 
 NEXT = NOW + 2 * 86_400_000
 HOUR = 3_600_000
 
 
+@pytest.fixture(scope="module")
+def learnt_folder(filled_folder, tmp_path_factory):
+    """The data folder with a model in force, to be copied."""
+    folder = shutil.copytree(filled_folder, tmp_path_factory.mktemp("learnt") / "data")
+    settings = settings_for(folder)
+    with node(settings) as (ports, _):
+        put_in_force(ports.blobs, retrain(ports, settings.shards, NOW))
+    return folder
+
+
 @pytest.fixture
-def learnt(filled, settings):
-    """The data folder with a model in force."""
-    put_in_force(filled.blobs, retrain(filled, settings.shards, NOW))
-    return filled
+def learnt(settings, learnt_folder):
+    """A data folder of the test's own with a model in force; answers its ports."""
+    shutil.copytree(learnt_folder, settings.data_dir)
+    with node(settings) as (ports, _):
+        yield ports
 
 
 def two_days_later(settings, levels):
-    ports, published = open_node(settings, durable=False)
-    send(ports, published, settings, NEXT, levels)
-    ports.close()
+    with node(settings) as (ports, published):
+        send(ports, published, settings, NEXT, levels)
 
 
 def review(ports, episode, start, verdict, detector="model"):
@@ -107,9 +118,8 @@ def test_a_candidate_is_promoted_once_data_came_for_long_enough(filled, settings
 
     assert "is in shadow" in turn(NOW)
     version = current_pin(filled.blobs).candidate
-    ports, published = open_node(settings, durable=False)
-    send(ports, published, settings, NOW + 400_000, (10.0, 10.0, 10.0))
-    ports.close()
+    with node(settings) as (ports, published):
+        send(ports, published, settings, NOW + 400_000, (10.0, 10.0, 10.0))
     assert turn(NOW + 300_000) == ""
     assert turn(NOW + 400_000) == ""  # it has just looked
     assert f"model {version} is promoted: not worse beside no model" in turn(NOW + 300_000 + JUDGE_MS)

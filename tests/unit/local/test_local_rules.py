@@ -221,17 +221,24 @@ rules:
 """
 
 
-@pytest.fixture
-def stored(tmp_path):
-    """A data folder with two pumps' readings of the last hours, one of which paused for half an hour."""
-    ports = open_ports(tmp_path / "data", partitions=2, shards=SHARDS, receivers={"memory": MemoryReceiver()})
+@pytest.fixture(scope="module")
+def stored_folder(tmp_path_factory):
+    """A data folder with two pumps' readings of the last hours, one of which paused for half an hour; to be copied."""
+    folder = tmp_path_factory.mktemp("stored") / "data"
+    ports = open_ports(folder, partitions=2, shards=SHARDS, receivers={"memory": MemoryReceiver()})
     begin = time.time_ns() // 1_000_000 - 8 * HOUR
     world = World(ports, begin)
     for device in ("pump-01", "pump-02"):
         world.send(device, begin, wave(800))
         world.send(device, begin + 8000 * SECOND + (device == "pump-02") * 30 * MINUTE, wave(800))
     ports.close()
-    return ["--data-dir", str(tmp_path / "data"), "--shards", str(SHARDS), "--partitions", "2"]
+    return folder
+
+
+@pytest.fixture
+def stored(tmp_path, stored_folder):
+    folder = shutil.copytree(stored_folder, tmp_path / "data")
+    return ["--data-dir", str(folder), "--shards", str(SHARDS), "--partitions", "2"]
 
 
 def test_rules_are_tried_on_what_is_stored_as_on_recorded_data(run, tmp_path, stored):
