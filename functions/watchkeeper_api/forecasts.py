@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from watchkeeper.checking.foresight import STILL_CONFIDENCE, STILL_SURE, soonest
 from watchkeeper.checking.foretold import level_of
 from watchkeeper.checking.state import CHECK_CODEC, CheckState
-from watchkeeper.forecasting.outlook import best_scale, outlook, well_known
+from watchkeeper.forecasting.outlook import best_scale, deviates, outlook, well_known
 from watchkeeper.forecasting.trends import MINUTES
 from watchkeeper.ids import shard_of
 from watchkeeper.knowledge.bundle import Bundle
@@ -56,7 +56,7 @@ def _ahead(metric: str, trend: NDArray[np.void], rules: Iterable[Rule], zone: st
 
 
 def _level(rule: Rule, trend: NDArray[np.void], start: int, zone: str, horizon_ms: int) -> LevelAhead | None:
-    found = soonest(rule, trend, start, zone, STILL_SURE, STILL_CONFIDENCE, horizon_ms)
+    found = soonest(rule, trend, deviates(trend), start, zone, STILL_SURE, STILL_CONFIDENCE, horizon_ms)
     if found is None:
         return None
     late = None if found.late is None else start + found.late

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from watchkeeper.errors import StateError
-from watchkeeper.forecasting.outlook import SURE, crossing, heading
+from watchkeeper.forecasting.outlook import SURE, crossing, deviates, heading
 from watchkeeper.forecasting.trends import MINUTE_MS, Trends
 
 if TYPE_CHECKING:
@@ -149,9 +149,10 @@ class Foresight:
     ) -> Iterator[Foreseen]:
         """What the rules of the series whose minutes have ended make of it."""
         records, slots = self.trends.records[ended.series], columns.slot[ended.reading]
+        drift = deviates(records)
         promising = np.isin(slots, [slot for of in self.made.values() for slot in of])
         for sign in (1, -1):
-            promising |= heading(records, sign).any(axis=1)
+            promising |= heading(records, drift, sign).any(axis=1)
         promising |= ended.most > limits.high[ended.metric, ended.reading]
         promising |= ended.least < limits.low[ended.metric, ended.reading]
         for place in np.flatnonzero(promising).tolist():
@@ -159,8 +160,8 @@ class Foresight:
             view, row, device = views[columns.table[reading]], int(columns.row[reading]), int(columns.device[reading])
             metric = columns.names[ended.metric[place]]
             minute = _Minute(
-                records[place : place + 1], float(ended.least[place]), float(ended.most[place]),
-                int(columns.ts[reading]), here.of(device).zone,
+                records[place : place + 1], drift[place : place + 1], float(ended.least[place]),
+                float(ended.most[place]), int(columns.ts[reading]), here.of(device).zone,
             )  # fmt: skip
             for rule in here.of(device).group.rules:
                 if rule.predicted and rule.metric == metric:
@@ -249,9 +250,10 @@ class Foresight:
 
 
 class _Minute(NamedTuple):
-    """A minute that has ended: the trend as it is then, its least and most, when that came out, and where."""
+    """A minute that has ended: the trend as it is then, its `deviates`, least and most, when that came out, where."""
 
     record: NDArray[np.void]
+    drift: Floats
     least: float
     most: float
     ts: int
@@ -261,21 +263,23 @@ class _Minute(NamedTuple):
 def _foreseen(rule: Rule, minute: _Minute, *, still: bool) -> Crossing | None:
     """What was said before may be less sure, and further ahead."""
     sure, least, times = (STILL_SURE, STILL_CONFIDENCE, STILL_HORIZON) if still else (SURE, CONFIDENCE, 1.0)
-    return soonest(rule, minute.record, minute.ts, minute.zone, sure, least, round(times * rule.predict_ms))
+    horizon = round(times * rule.predict_ms)
+    return soonest(rule, minute.record, minute.drift, minute.ts, minute.zone, sure, least, horizon)
 
 
 def soonest(
-    rule: Rule, record: NDArray[np.void], ts: int, zone: str, sure: float, least: float, horizon_ms: int
+    rule: Rule, record: NDArray[np.void], drift: Floats, ts: int, zone: str, sure: float, least: float, horizon_ms: int
 ) -> Crossing | None:
     """The soonest crossing of a rule's levels by one series (an array of one record) while the rule is in force.
 
-    ts  from when on, epoch ms; zone  the device's; sure  of a drift, in standard deviations; least  confidence
+    drift  the record's `deviates`; ts  from when on, epoch ms; zone  the device's; sure  of a drift, in standard
+    deviations; least  confidence
     """
     found = []
     for sign, level in ((1, rule.fire_high), (-1, rule.fire_low)):
         if not np.isfinite(level):
             continue
-        for scale in np.flatnonzero(heading(record, sign, sure)[0]).tolist():
+        for scale in np.flatnonzero(heading(record, drift, sign, sure)[0]).tolist():
             each = crossing(record, scale, level, sign, horizon_ms, least)
             if each and rule.in_force(ts + each.in_ms, zone):
                 found.append(each)

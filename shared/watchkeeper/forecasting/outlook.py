@@ -73,10 +73,13 @@ def deviates(records: NDArray[np.void]) -> Floats:
     return found
 
 
-def heading(records: NDArray[np.void], sign: int, sure: float = SURE) -> NDArray[np.bool_]:
-    """Which scales of which series head up (sign 1) or down (-1), further than the value has ever come back from."""
+def heading(records: NDArray[np.void], drift: Floats, sign: int, sure: float = SURE) -> NDArray[np.bool_]:
+    """Which scales of which series head up (sign 1) or down (-1), further than the value has ever come back from.
+
+    drift  their `deviates`
+    """
     run = records["run"][:, 1] - records["run"][:, 0] if sign > 0 else records["run"][:, 3] - records["run"][:, 2]
-    return np.asarray((sign * deviates(records) >= sure) & (run > records["reach"][:, 0 if sign > 0 else 1])[:, None])
+    return np.asarray((sign * drift >= sure) & (run > records["reach"][:, 0 if sign > 0 else 1])[:, None])
 
 
 def outlook(record: NDArray[np.void], scale: int | None, horizon_ms: int) -> Outlook:
