@@ -13,6 +13,8 @@ import pytest
 
 from tests.e2e.conftest import Up
 from tests.ports import free_ports
+from watchkeeper_local.node import open_node
+from watchkeeper_local.settings import Settings
 from watchkeeper_local.sources.send import open_sender
 
 NAB = Path(__file__).parents[3] / "shared" / "data" / "nab"
@@ -128,14 +130,18 @@ def test_beyond_loopback_it_wants_keys_and_with_them_it_lets_in_only_their_holde
         assert sender.send([{"device": "d", "ts": int(time.time() * 1000), "values": {"a": 1.0}}]).accepted == 1
 
 
-def test_a_taken_port_and_a_changed_number_of_shards_are_said_plainly(up, tmp_path):
-    flags = ("--data-dir", str(tmp_path / "other"), "--http-port", str(up.http_port))
+def test_a_taken_port_is_said_plainly(one, tmp_path):
+    flags = ("--data-dir", str(tmp_path / "other"), "--http-port", str(one.http_port))
     taken = command("up", *flags, "--mqtt-port", str(free_ports()[1]))
     assert taken.returncode == 2
-    assert f"{up.http_port}" in taken.stderr
+    assert f"{one.http_port}" in taken.stderr
     assert "--http-port" in taken.stderr
-    up.stop()
-    changed = command("up", "--data-dir", str(up.folder / "data"), "--shards", "32", "--http-port", str(up.http_port))
+
+
+def test_a_changed_number_of_shards_is_said_plainly(tmp_path):
+    settings = Settings(data_dir=str(tmp_path / "data"))
+    open_node(settings, durable=True)[0].close()
+    changed = command("up", "--data-dir", settings.data_dir, "--shards", "32", "--http-port", str(free_ports()[0]))
     assert changed.returncode == 2
     assert "set shards to 4" in changed.stderr
     assert "32" in changed.stderr
