@@ -15,8 +15,8 @@ FOLDER = Path(__file__).parent
 QUICK = {
     "stages": ["--tries", "1", "--groups", "2", "--devices", "100", "--days", "1"],
     "queries": ["--days", "2", "--devices", "2", "--times", "2", "--at-once", "300"],
-    "http": ["--rate", "1000", "--seconds", "1", "--warm-up", "1", "--form", "json"],
-    "mqtt": ["--rate", "200", "--seconds", "1", "--warm-up", "1"],
+    "http": ["--rate", "1000", "--seconds", "1", "--warm-up", "1", "--form", "json", "--devices", "100"],
+    "mqtt": ["--rate", "200", "--seconds", "1", "--warm-up", "1", "--devices", "100"],
     "peers": ["--rounds", "1", "--turns", "5"],
 }
 FULL = {
