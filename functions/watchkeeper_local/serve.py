@@ -54,41 +54,44 @@ def backend_of(
     return Backend(ports, published, settings.shards, clock, keys, limits, status, bulk_waits=waits)
 
 
-class ApiServer:
-    """uvicorn in a thread: `start` returns when it listens."""
+def listen(settings: Settings) -> socket.socket:
+    """Where the API is to be served. ConfigError: the port is taken, or the address is not this machine's."""
+    where = (settings.host, settings.http_port)
+    try:
+        listener = socket.create_server(where, family=_family(settings.host), backlog=2048)
+    except OSError as error:
+        message = f"the API cannot listen on {where[0]}:{where[1]}: {error}; choose --host or --http-port"
+        raise ConfigError(message) from error
+    # Connections inherit it. asyncio sets it only on sockets that name their protocol, which these do not; without
+    # it, an answer of more than one packet waits 40 ms for the client's delayed acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
-    def __init__(self, settings: Settings, backend: Backend) -> None:
-        """Not yet listening."""
+
+class ApiServer:
+    """uvicorn in a thread, which closes the `listener` when it stops: `start` returns when it answers."""
+
+    def __init__(self, settings: Settings, backend: Backend, listener: socket.socket) -> None:
+        """Not yet answering."""
         config = uvicorn.Config(
             create_app(backend),
-            host=settings.host,
-            port=settings.http_port,
             log_level=settings.log_level,
             access_log=False,
             lifespan="on",
             timeout_graceful_shutdown=5,
         )
-        self._settings = settings
         self._server = uvicorn.Server(config)
-        self._socket: socket.socket | None = None
+        self._listener = listener
         self._thread = threading.Thread(target=self._run, name="api", daemon=True)
 
     def start(self, patience_s: float = 15.0) -> None:
-        """Listen. ConfigError: the port is taken, or the address is not this machine's."""
-        where = (self._settings.host, self._settings.http_port)
-        try:
-            self._socket = socket.create_server(where, family=_family(self._settings.host), backlog=2048)
-        except OSError as error:
-            message = f"the API cannot listen on {where[0]}:{where[1]}: {error}; choose --host or --http-port"
-            raise ConfigError(message) from error
-        # Connections inherit it. asyncio sets it only on sockets that name their protocol, which these do not; without
-        # it, an answer of more than one packet waits 40 ms for the client's delayed acknowledgement.
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        """Answer. ConfigError: it does not."""
         self._thread.start()
         until = time.monotonic() + patience_s
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > until:
-                message = f"the API does not start on {where[0]}:{where[1]}; its log says why"
+                host, port, *_ = self._listener.getsockname()
+                message = f"the API does not start on {host}:{port}; its log says why"
                 raise ConfigError(message)
             time.sleep(0.02)
 
@@ -96,14 +99,12 @@ class ApiServer:
         """Finish the requests that are under way, and stop listening."""
         self._server.should_exit = True
         self._thread.join(15)
-        if self._socket:
-            self._socket.close()
 
     def _run(self) -> None:
         sys.setswitchinterval(SWITCH_S)
         gc.freeze()
         gc.set_threshold(*GARBAGE_AFTER)
-        self._server.run(sockets=[self._socket] if self._socket else None)
+        self._server.run(sockets=[self._listener])
 
 
 def _family(host: str) -> socket.AddressFamily:

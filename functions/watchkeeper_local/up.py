@@ -22,7 +22,7 @@ from watchkeeper_local.lifeline import Child
 from watchkeeper_local.lock import only_one
 from watchkeeper_local.node import CONSUMERS, clock, open_node
 from watchkeeper_local.pressure import Pressure
-from watchkeeper_local.serve import ApiServer, backend_of
+from watchkeeper_local.serve import ApiServer, backend_of, listen
 from watchkeeper_local.training import keep_training
 from watchkeeper_local.watched_folder import Watcher, watch_folder
 from watchkeeper_local.watchman import Watchman
@@ -57,6 +57,7 @@ class Runtime:
         with ExitStack() as exits:
             settings = self.settings
             exits.enter_context(only_one(Path(settings.data_dir)))
+            listener = exits.enter_context(listen(settings))  # first: a port that is taken is to be told at once
             self.ports, self.published = open_node(settings, durable=True)
             exits.callback(self.ports.close)
             self._publish()
@@ -74,7 +75,7 @@ class Runtime:
             exits.callback(self._stop_children)
             key = secrets.token_urlsafe() if settings.api_keys else ""
             backend = backend_of(settings, self.ports, self.published, self._running, key)
-            self.api = ApiServer(settings, backend)
+            self.api = ApiServer(settings, backend, listener)
             self.api.start()
             exits.callback(self.api.stop)
             self.bridge = Bridge(
