@@ -33,7 +33,7 @@ LONGEST = constant(2.2)
 """Nats: the scale of the tail of a device's surprises, at the most. Those of ranks are exponential of scale 1, times a
 weight of 2 at the most (baseline.WEIGHTS), and a little, as they add up; what goes further is a higher level.
 """
-RAREST = constant(1e-9)
+RAREST, EPOCH = constant(1e-9), np.array(0)
 GAP, FORGET = constant(10.0), 1e-3
 """A pause longer than GAP usual intervals is a gap; each interval missed takes this share of what is known."""
 
@@ -111,9 +111,10 @@ def lasting(line: Line, often: F32, single: F32, joint: F32, config: DetectorCon
 
     often, single, joint  float32 (r): see `frequency`; nats of a device's metrics, and of all together
     """
-    if not np.count_nonzero(often):
-        return None
-    beyond: Bools = (single >= bar_at(line, NOTHING, config)) | (joint >= constant(config.joint_surprise))
+    together = joint >= constant(config.joint_surprise)
+    if not np.count_nonzero(often) or not np.count_nonzero(together | (single >= constant(config.least_surprise))):
+        return None  # no bar is below the least
+    beyond: Bools = together | (single >= bar_at(line, NOTHING, config))
     return beyond if np.count_nonzero(beyond) else None
 
 
@@ -225,7 +226,7 @@ def _pass_time(devices: NDArray[np.void], passed: I64) -> None:
     """Learn the usual interval from ms that have passed (r); what was known fades with what was missed."""
     interval, known = devices["interval"], devices["known"]
     since, rate = passed.astype(np.float32), RECENT
-    since *= devices["last_ts"] >= 0
+    since *= devices["last_ts"] >= EPOCH
     longest = GAP * interval
     gap = since > longest
     if np.count_nonzero(gap):
