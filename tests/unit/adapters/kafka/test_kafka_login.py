@@ -97,6 +97,11 @@ def lines(caplog):
     return [record.getMessage() for record in caplog.records if record.name == voice.__name__]
 
 
+def told_of_refusals(caplog):
+    """A busy machine may have a client say as well that it waited too long."""
+    return [line for line in lines(caplog) if "is refused" in line]
+
+
 def test_who_is_locked_out_says_so_once_a_minute_with_what_to_do(entrance, certificate, caplog, monkeypatch):
     connection = secured(entrance, certificate, "of yesterday", timeout_s=1.0)
     stream = KafkaStream(connection, prefix="locked-out-", partitions=1)
@@ -104,7 +109,7 @@ def test_who_is_locked_out_says_so_once_a_minute_with_what_to_do(entrance, certi
         with pytest.raises(Unavailable):
             stream.append(TOPIC, [Message(0, b"kept", {})])
     assert len(entrance.refused) > 4
-    (line,) = lines(caplog)
+    (line,) = told_of_refusals(caplog)
     assert f"user {USER!r} is refused: check the user, its password" in line
     assert "SASL authentication error" in line
     assert "of yesterday" not in line
@@ -112,8 +117,8 @@ def test_who_is_locked_out_says_so_once_a_minute_with_what_to_do(entrance, certi
     with pytest.raises(Unavailable):
         stream.append(TOPIC, [Message(0, b"kept", {})])
     stream.close()
-    assert len(lines(caplog)) > 2
-    assert " lines that say the same were left out)" in lines(caplog)[1]
+    assert len(told_of_refusals(caplog)) > 2
+    assert " lines that say the same were left out)" in told_of_refusals(caplog)[1]
 
 
 def test_what_is_something_else_is_said_at_once(caplog):
