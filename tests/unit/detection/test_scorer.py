@@ -84,6 +84,16 @@ def test_an_hour_of_eight_healthy_sensors_is_quiet() -> None:
     assert [got.edges for got in together([pump(3600, seed) for seed in range(3)])] == [[], [], []]
 
 
+def test_a_metric_that_goes_missing_does_not_make_those_strange_that_went_with_it() -> None:
+    rng, moves = np.random.default_rng(0), [np.zeros(4)]
+    for _ in range(2499):
+        moves.append(0.8 * moves[-1] + 0.6 * rng.standard_normal(4))
+    load = np.array(moves).T[:, :, None]
+    x = 50.0 + load * np.array([1.0, 2.0, 3.0]) + 0.1 * rng.standard_normal((4, 2500, 3))
+    x[:, 2000:, 2] = np.nan
+    assert [opened(got) for got in together(list(x))] == [[]] * 4
+
+
 def fault(name: str, x: np.ndarray) -> None:
     sd = x[:AT].std(0)
     if name == "step":
