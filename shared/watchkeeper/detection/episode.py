@@ -107,14 +107,14 @@ def frequency(devices: NDArray[np.void]) -> F32:
 
 
 def lasting(line: Line, often: F32, single: F32, joint: F32, config: DetectorConfig) -> Bools | None:
-    """Which devices are beyond the bar of one that is heard every five minutes (r); None: none is.
+    """Which devices, heard more often, are beyond the bar of one that is heard every five minutes (r); None: none is.
 
     often, single, joint  float32 (r): see `frequency`; nats of a device's metrics, and of all together
     """
     together = joint >= constant(config.joint_surprise)
     if not np.count_nonzero(often) or not np.count_nonzero(together | (single >= constant(config.least_surprise))):
         return None  # no bar is below the least
-    beyond: Bools = together | (single >= bar_at(line, NOTHING, config))
+    beyond: Bools = (together | (single >= bar_at(line, NOTHING, config))) & (often > NOTHING)
     return beyond if np.count_nonzero(beyond) else None
 
 

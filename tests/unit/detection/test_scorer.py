@@ -84,6 +84,24 @@ def test_an_hour_of_eight_healthy_sensors_is_quiet() -> None:
     assert [got.edges for got in together([pump(3600, seed) for seed in range(3)])] == [[], [], []]
 
 
+@pytest.mark.parametrize("n", [97, 1500])
+def test_a_device_is_judged_the_same_whatever_else_is_heard_in_its_batch_and_how_often(n: int) -> None:
+    x, rates = noise("gaussian", n, 3), {"slow": 600_000, "quick": 1000}
+    x[92:97] += 40.0  # before a device may alert
+    x[1000:1060] += 400.0
+    ts = np.concatenate([times(n, step_ms) for step_ms in rates.values()])
+    state = DetectorState.empty()
+    both = score(state, list(rates), np.repeat([0, 1], n), ts, ["m"], np.tile(x, 2)[:, None])
+    for place, (name, step_ms) in enumerate(rates.items()):
+        own = DetectorState.empty()
+        alone = score(own, [name], np.zeros(n, int), times(n, step_ms), ["m"], x[:, None])
+        span = slice(place * n, place * n + n)
+        assert bool(alone.edges) == (n > 1000)
+        assert (both.score[span] == alone.score).all()
+        assert (both.anomalous[span] == alone.anomalous).all()
+        assert state.devices[place].tobytes() == own.devices[0].tobytes()
+
+
 def test_a_metric_that_goes_missing_does_not_make_those_strange_that_went_with_it() -> None:
     rng, moves = np.random.default_rng(0), [np.zeros(4)]
     for _ in range(2499):
