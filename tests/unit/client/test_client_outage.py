@@ -216,7 +216,7 @@ def test_a_fork_in_the_midst_of_an_outage_doubles_nothing(server, tmp_path):
         "    client.gauge('n', number); client.flush(0.3)\n"
         "    child = os.fork()\n"
         "    if not child:\n"
-        "        client.gauge('n', 100 + number); client.flush(0.5); os._exit(0)\n"
+        "        client.gauge('n', 100 + number); client.flush(1.5); os._exit(0)\n"
         "    os.waitpid(child, 0)\n"
     )
     done = application(script, NOWHERE, tmp_path)
